@@ -1,0 +1,1 @@
+"""Core: errors, config, seeds, hashing, files, workspace, run record, executor and environment."""

@@ -1,0 +1,183 @@
+"""Executors: the same tasks one after another, or in worker processes that die with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from tenfold.core.device import THREAD_VARIABLES, limit_threads, limited_threads
+from tenfold.core.errors import InputError, StageError
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+_PR_SET_PDEATHSIG = 1
+_WATCH_SECONDS = 0.5
+
+
+class Executor(Protocol):
+    """Runs tasks; answers come in order of completion, each with its task's index."""
+
+    worker_count: int
+
+    def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
+        """Yield (index, function(tasks[index])). A task's exception ends the iteration and is raised as it is."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class SerialExecutor:
+    """One task after another in this process, on one thread: the same bits as a worker process gives."""
+
+    worker_count: int = 1
+
+    def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
+        """Yield (index, answer) in the tasks' order."""
+        for index, task in enumerate(tasks):
+            with limited_threads(1):
+                answer = function(task)
+            yield index, answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+class ProcessExecutor:
+    """Worker processes of one thread each, started at the first `map` and kept warm until the exit.
+
+    Functions must be module-level and tasks picklable. Workers ignore Ctrl-C, which the parent answers, and end
+    with the parent however that ends. A worker that dies is a StageError.
+    """
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise InputError(f"{workers} workers cannot work", expected="at least one worker")
+        self.worker_count = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
+        """Yield (index, answer) in order of completion; leaving the iteration early ends the workers."""
+        if not tasks:
+            return
+        is_complete = False
+        try:
+            with _quiet_single_threaded_start():
+                futures = self._submit(function, tasks)
+            for future in as_completed(futures):
+                answer = future.result()
+                yield futures.pop(future), answer
+            is_complete = True
+        except BrokenProcessPool as error:
+            raise StageError(
+                "a worker process died while it worked",
+                expected=f"{self.worker_count} workers to live until the tasks are done",
+                todo="Most often the memory ran out: use fewer workers (--workers 1, or --executor serial), "
+                "then run the same command again; finished parts are kept.",
+            ) from error
+        finally:
+            if not is_complete:
+                self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._stop()
+        elif self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _submit(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> dict[Future[Answer], int]:
+        if self._pool is None:
+            # The kernel's death signal follows the starting thread, not the process: only the main one is safe.
+            is_main = threading.current_thread() is threading.main_thread()
+            self._pool = ProcessPoolExecutor(
+                self.worker_count,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(), is_main),
+            )
+        pool = self._pool
+        return {pool.submit(function, task): index for index, task in enumerate(tasks)}
+
+    def _stop(self) -> None:
+        """End the workers now; what they had not finished is resumed by the next run."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        workers = list((getattr(pool, "_processes", None) or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join(timeout=5)
+
+
+def make_executor(name: str, workers: int | None = None) -> SerialExecutor | ProcessExecutor:
+    """`serial`, or `processes` with as many workers as this process may use cores (or as told)."""
+    if name == "serial":
+        return SerialExecutor()
+    if name == "processes":
+        return ProcessExecutor(usable_cores() if workers is None else workers)
+    raise InputError(f"unknown executor {name!r}", expected="serial or processes", todo="Name one of them.")
+
+
+def usable_cores() -> int:
+    """The cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _quiet_single_threaded_start() -> Iterator[None]:
+    """While workers start: one thread in their environment, and Ctrl-C blocked, which they inherit."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    has_masks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    mask: Any = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _start_worker(parent_pid: int, started_by_main_thread: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux" and started_by_main_thread:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True, name="end-with-parent").start()
+    limit_threads(1)
+
+
+def _end_with_parent(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
