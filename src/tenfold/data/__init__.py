@@ -1,0 +1,1 @@
+"""Data: manifest, importers, images, splits, subsets, captions, transforms and the phantom."""

@@ -1,0 +1,51 @@
+"""Datasets: the pixels of a manifest's rows, loaded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tenfold.core.errors import DataError, FaultsError, TenfoldError
+from tenfold.core.workspace import Workspace
+from tenfold.data.images import decode_image
+from tenfold.data.manifest import labels_of
+
+
+def load_images(workspace: Workspace, manifest: pd.DataFrame) -> NDArray[np.uint8]:
+    """The images (N, H, W, 3) uint8 of the rows, in their order; (0, 0, 0, 3) of no rows.
+
+    Raises DataError, or FaultsError for several, naming every file that is missing, unreadable or of another size than
+    the first.
+    """
+    images: list[NDArray[np.uint8]] = []
+    faults: list[TenfoldError] = []
+    for path in manifest["path"]:
+        try:
+            image = decode_image(workspace.resolve(str(path)))
+        except DataError as error:
+            faults.append(error)
+            continue
+        if images and image.shape != images[0].shape:
+            faults.append(
+                DataError(
+                    f"the image is {image.shape[1]} x {image.shape[0]} px", where=str(path),
+                    expected=f"{images[0].shape[1]} x {images[0].shape[0]} px, like the others",
+                )
+            )  # fmt: skip
+            continue
+        images.append(image)
+    if faults:
+        raise faults[0] if len(faults) == 1 else FaultsError(faults)
+    return np.stack(images) if images else np.empty((0, 0, 0, 3), dtype=np.uint8)
+
+
+def label_indices(manifest: pd.DataFrame, labels: Sequence[str] | None = None) -> NDArray[np.int64]:
+    """Class numbers (N,) of the rows: places in `labels` (sorted labels of the manifest itself when None)."""
+    places = {label: number for number, label in enumerate(labels_of(manifest) if labels is None else labels)}
+    unknown = sorted({str(label) for label in manifest["label"]} - places.keys())
+    if unknown:
+        raise DataError(f"labels that are not among the classes: {', '.join(unknown)}", expected=", ".join(places))
+    return np.array([places[str(label)] for label in manifest["label"]], dtype=np.int64)

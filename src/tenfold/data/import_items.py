@@ -1,0 +1,75 @@
+"""Import items: what every importer hands on, and how classes are chosen among them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tenfold.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImportItem:
+    """One image to import: `name` is its path as seen from the source root, `line` its line in the table, if any.
+
+    fields: manifest columns and `attr.*` columns that the source told.
+    """
+
+    path: Path
+    name: str
+    label: str
+    line: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """One image or row that is not imported, and why: `reason` is one word for counting, `detail` a sentence."""
+
+    reason: str
+    path: str
+    line: int | None = None
+    label: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A source as listed, nothing decoded yet. Of the chosen classes: rows in = items + quarantined.
+
+    other_classes: rows by label of classes that were not chosen; columns: which upstream column was taken for which
+    manifest column; notes: remarks for the person who runs the import.
+    """
+
+    root: Path
+    items: tuple[ImportItem, ...]
+    quarantined: tuple[QuarantineRow, ...]
+    other_classes: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def check_classes(available: Iterable[str], chosen: Sequence[str] | None, *, where: str) -> None:
+    """DataError, with the nearest names, when a chosen class is not there."""
+    names = sorted(set(available))
+    unknown = [name for name in chosen or () if name not in names]
+    if unknown:
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        raise DataError(
+            f"unknown classes: {', '.join(repr(name) for name in unknown)}", where=where,
+            expected=f"some of: {shown}" if names else "a source with classes", todo=nearest_names(unknown, names),
+        )  # fmt: skip
+
+
+def nearest_names(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """``did you mean 'vasc' for 'vas'?``, or advice to choose from the list."""
+    by_lower = {name.lower(): name for name in known}
+    guesses = []
+    for name in unknown:
+        near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+        if near:
+            guesses.append(f"{by_lower[near[0]]!r} for {name!r}")
+    return f"did you mean {', '.join(guesses)}?" if guesses else "choose from the list"
