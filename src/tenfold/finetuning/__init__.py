@@ -1,0 +1,1 @@
+"""Fine-tuning: objectives, the one training loop, DreamBooth and pretraining."""

@@ -1,0 +1,1 @@
+"""Generation: requests planned first, then drawn batch by batch with provenance."""

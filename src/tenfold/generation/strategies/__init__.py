@@ -1,0 +1,1 @@
+"""Strategies: each draws the pixels of one batch of requests."""

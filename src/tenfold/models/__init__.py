@@ -1,0 +1,1 @@
+"""Models: checkpoints, the embedded base, diffusers pipelines, classifiers and features."""

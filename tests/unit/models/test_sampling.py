@@ -1,0 +1,134 @@
+"""Sampling equals diffusers' own pipeline for the same seeds, and keys noise by seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tenfold.core.errors import InputError
+from tenfold.models.pipelines import Components, load_components
+from tenfold.models.sampling import (
+    SamplingSettings,
+    cut_prompts,
+    decode_latents,
+    encode_images,
+    encode_prompts,
+    reconstruct,
+    sample_latents,
+)
+from tests.tiny_models import make_tiny_stable_diffusion
+
+PROMPTS = ["a photo of ohwx rash", "a mole", "a photo of ohwx rash"]
+SEEDS = [5, 2**63 - 1, 7]
+SCHEDULERS = {
+    None: "DDIMScheduler",
+    "ddim": "DDIMScheduler",
+    "dpmsolver++": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+}
+
+
+@pytest.fixture(scope="module", params=["v_prediction", "epsilon"])
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    return make_tiny_stable_diffusion(folder / "tiny", prediction_type=request.param)
+
+
+@pytest.fixture(scope="module")
+def components(tiny: Path) -> Components:
+    return load_components(tiny)
+
+
+def _by_diffusers(tiny: Path, settings: SamplingSettings, scheduler: str) -> Any:
+    import diffusers
+
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny, local_files_only=True)
+    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(
+        PROMPTS,
+        negative_prompt=[settings.negative_prompt] * len(PROMPTS),
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        guidance_rescale=settings.guidance_rescale,
+        generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
+        output_type="pt",
+    ).images
+
+
+@pytest.mark.parametrize("sampler", list(SCHEDULERS))
+def test_equals_the_diffusers_pipeline_for_each_sampler(
+    tiny: Path, components: Components, sampler: str | None
+) -> None:
+    settings = SamplingSettings(num_inference_steps=5, guidance_scale=3.0, sampler=sampler)
+    ours = sample_latents(components, PROMPTS, SEEDS, settings)
+    theirs = _by_diffusers(tiny, settings, SCHEDULERS[sampler])
+    with torch.no_grad():
+        decoded = components.vae.decode(ours / components.vae.config.scaling_factor).sample
+    assert torch.allclose((decoded / 2 + 0.5).clamp(0, 1), theirs, atol=1e-4)
+    pixels = (theirs.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+    assert np.abs(decode_latents(components, ours).astype(int) - pixels).max() <= 1
+    assert pixels.std() > 10
+
+
+@pytest.mark.parametrize("options", [{"guidance_scale": 1.0}, {"guidance_rescale": 0.7}, {"negative_prompt": "hair"}])
+def test_equals_the_diffusers_pipeline_for_each_option(
+    tiny: Path, components: Components, options: dict[str, Any]
+) -> None:
+    settings = SamplingSettings(num_inference_steps=3, **options)
+    pixels = decode_latents(components, sample_latents(components, PROMPTS, SEEDS, settings))
+    theirs = (_by_diffusers(tiny, settings, "DDIMScheduler").permute(0, 2, 3, 1) * 255).round().numpy()
+    assert np.abs(pixels - theirs).max() <= 1
+
+
+def test_an_image_keeps_its_noise_in_another_batch(components: Components) -> None:
+    settings = SamplingSettings(num_inference_steps=3)
+    together = sample_latents(components, PROMPTS, SEEDS, settings)
+    alone = sample_latents(components, PROMPTS[1:2], SEEDS[1:2], settings)
+    assert torch.allclose(together[1:2], alone, atol=1e-4)
+    again = sample_latents(components, PROMPTS, SEEDS, settings)
+    assert torch.equal(together, again)
+
+
+def test_unique_prompts_are_encoded_once(components: Components) -> None:
+    embeddings = encode_prompts(components, PROMPTS)
+    assert list(embeddings) == ["a photo of ohwx rash", "a mole"]
+    given = sample_latents(
+        components, PROMPTS, SEEDS, SamplingSettings(2), embeddings=encode_prompts(components, [*PROMPTS, ""])
+    )
+    assert torch.equal(given, sample_latents(components, PROMPTS, SEEDS, SamplingSettings(2)))
+
+
+def test_long_prompts_are_told(components: Components) -> None:
+    long = "many words " * 10
+    assert cut_prompts(components, ["short", long, long]) == [long]
+
+
+def test_another_size_is_drawn_on_request(components: Components) -> None:
+    latents = sample_latents(components, ["a"], [1], SamplingSettings(2, image_size_px=16))
+    assert decode_latents(components, latents).shape == (1, 16, 16, 3)
+    with pytest.raises(InputError, match="multiple of 4"):
+        sample_latents(components, ["a"], [1], SamplingSettings(2, image_size_px=18))
+
+
+def test_bad_requests_are_input_errors(components: Components) -> None:
+    with pytest.raises(InputError, match="one seed for each prompt"):
+        sample_latents(components, ["a", "b"], [1], SamplingSettings(2))
+    with pytest.raises(InputError, match="unknown sampler"):
+        sample_latents(components, ["a"], [1], SamplingSettings(2, sampler="plms"))
+
+
+def test_reconstruction_uses_the_mean_of_the_latents(components: Components) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    moments = encode_images(components, images)
+    assert moments.shape == (2, 16, 8, 8)
+    with torch.no_grad():
+        decoded = components.vae.decode(moments[:, :8]).sample
+    expected = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
+    reconstructed = reconstruct(components, images)
+    assert np.abs(reconstructed - expected).max() <= 1
+    assert np.array_equal(reconstructed, reconstruct(components, images))
