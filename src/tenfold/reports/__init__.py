@@ -1,0 +1,1 @@
+"""Reports: finished run folders to typed contents, figures and self-contained HTML."""

@@ -1,0 +1,18 @@
+"""The report's configuration: which study it tells of, and the words that only its author can give."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tenfold.core.config import StageConfig
+
+
+class ReportConfig(StageConfig):
+    """`command` is printed as the way to replay the run; null names the workspace's own recipe file."""
+
+    study: str = Field("main", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="the study under evaluation/ to show")
+    title: str | None = Field(None, min_length=1, description="title of the page; null: made from the classes")
+    question: str | None = Field(None, min_length=1, description="the question in words; null: made from the design")
+    command: str | None = Field(None, min_length=1, description="the command that replays the run")
+    trimmed: tuple[str, ...] = Field((), description="what was left out or made smaller to fit, one sentence each")
+    pictures_per_class: int = Field(6, ge=1, le=24, description="synthetic images shown of each class")

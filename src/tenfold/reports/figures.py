@@ -1,0 +1,143 @@
+"""Figures as SVG text, drawn by matplotlib without a display: the learning curve and the ROC curves.
+
+The same numbers give the same bytes: no date, a fixed salt for ids, and letters as outlines, so that no font is needed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from tenfold.evaluation.contents import CurvePoint, Estimate, RocCurve
+from tenfold.reports import wording
+from tenfold.reports.palette import FAINT, INK, RULE, arm_style
+
+_SETTINGS: Any = {
+    "svg.fonttype": "path",
+    "svg.hashsalt": "tenfold",
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+}
+_CURVE_INCHES = (6.4, 4.1)
+_ROC_INCHES = (2.9, 2.9)
+
+
+def learning_curve(points: Sequence[CurvePoint], single_points: Sequence[CurvePoint], metric: str) -> str:
+    """The metric against real training images per class (log scale), a band for each arm's 95 % interval.
+
+    `points` are joined by arm; `single_points` stand alone with an error bar (arms run at few sizes).
+    """
+    with _canvas(_CURVE_INCHES) as (figure, axes):
+        sizes = sorted({point.training_size for point in (*points, *single_points)})
+        for arm in dict.fromkeys(point.arm for point in points):
+            _draw_line(axes, sorted((p for p in points if p.arm == arm), key=lambda p: p.training_size), metric)
+        arms = list(dict.fromkeys(point.arm for point in single_points))
+        for place, arm in enumerate(arms):
+            offset = 1.0 + 0.07 * (place - (len(arms) - 1) / 2)
+            _draw_markers(axes, [p for p in single_points if p.arm == arm], offset, metric)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([str(size) for size in sizes])
+        axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
+        axes.set_xlabel("Real training images per class")
+        axes.set_ylabel(_axis_label(metric))
+        axes.grid(visible=False, axis="x")
+        rows = -(-(len(arms) + len({p.arm for p in points})) // 2)
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.04 + 0.085 * rows), ncols=2, handlelength=2.4,
+                    columnspacing=1.6, borderaxespad=0.0)  # fmt: skip
+        return _svg(figure)
+
+
+def roc_curves(curves: Sequence[RocCurve]) -> str:
+    """Sensitivity against 1 - specificity of one class, a line for each arm."""
+    with _canvas(_ROC_INCHES) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0)
+        for curve in curves:
+            style = arm_style(curve.arm)
+            axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=style.color, linestyle=style.dash,
+                      linewidth=1.8)  # fmt: skip
+        axes.set_xlim(-0.01, 1.01)
+        axes.set_ylim(-0.01, 1.01)
+        axes.set_aspect("equal")
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_xlabel(f"1 {wording.MINUS} specificity")
+        axes.set_ylabel("Sensitivity")
+        return _svg(figure)
+
+
+@contextmanager
+def _canvas(inches: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        figure = Figure(figsize=inches, layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _draw_line(axes: Axes, points: Sequence[CurvePoint], metric: str) -> None:
+    drawn = [(p.training_size, _scaled(p.estimate, metric)) for p in points if p.estimate.value is not None]
+    if not drawn:
+        return
+    arm = points[0].arm
+    style = arm_style(arm)
+    sizes = [size for size, _ in drawn]
+    axes.plot(sizes, [value for _, (value, _, _) in drawn], color=style.color, linestyle=style.dash, linewidth=2.0,
+              marker=style.marker, markersize=5.5, label=wording.arm_name(arm), zorder=3)  # fmt: skip
+    axes.fill_between(sizes, [low for _, (_, low, _) in drawn], [high for _, (_, _, high) in drawn],
+                      color=style.color, alpha=0.14, linewidth=0)  # fmt: skip
+
+
+def _draw_markers(axes: Axes, points: Sequence[CurvePoint], offset: float, metric: str) -> None:
+    label: str | None = wording.arm_name(points[0].arm)
+    style = arm_style(points[0].arm)
+    for point in points:
+        if point.estimate.value is None:
+            continue
+        value, low, high = _scaled(point.estimate, metric)
+        bars = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+        axes.errorbar(point.training_size * offset, value, yerr=bars, color=style.color, fmt=style.marker, markersize=8,
+                      elinewidth=1.8, capsize=0, label=label, zorder=4)  # fmt: skip
+        label = None
+
+
+def _scaled(estimate: Estimate, metric: str) -> tuple[float, float, float]:
+    """Value, low and high in the axis's unit; without an interval the value thrice."""
+    scale = 100.0 if wording.is_in_percent(metric) else 1.0
+    value = estimate.value or 0.0
+    low = value if estimate.low is None else estimate.low
+    high = value if estimate.high is None else estimate.high
+    return value * scale, low * scale, high * scale
+
+
+def _axis_label(metric: str) -> str:
+    return wording.capital(wording.metric_name(metric)) + (" (%)" if wording.is_in_percent(metric) else "")

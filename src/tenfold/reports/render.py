@@ -1,0 +1,264 @@
+"""Contents to one self-contained HTML page: figures and pictures inside it, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from tenfold.evaluation.contents import (
+    ArmSummary,
+    Comparison,
+    ConfusionMatrix,
+    CurvePoint,
+    Equivalents,
+    Estimate,
+    OriginRow,
+    SubgroupRow,
+    Verdict,
+)
+from tenfold.reports import figures, wording
+from tenfold.reports.contents import Audit, ReportContents, Timings
+from tenfold.reports.headline import primary_comparisons
+from tenfold.reports.intervals import Scale, difference_scale
+from tenfold.reports.palette import arm_style
+from tenfold.reports.pictures import data_address, picture_address
+
+TABLE_METRICS = (
+    "macro_auroc", "macro_average_precision", "accuracy", "balanced_accuracy", "macro_f1", "brier_score",
+    "expected_calibration_error",
+)  # fmt: skip
+HEADROOM_ARM = "fresh_real"
+SECTION_NAMES = {
+    "answer": "The answer",
+    "made": "What was made",
+    "arms": "Arms compared",
+    "classes": "Class by class",
+    "subgroups": "For whom",
+    "trust": "Can it be trusted",
+    "data": "The data",
+    "record": "The record",
+    "checklists": "Reporting checklists",
+    "timings": "This run",
+}
+_TEMPLATE = "report.html.j2"
+_WORDS = (
+    wording.arm_name,
+    wording.metric_name,
+    wording.metric_explanation,
+    wording.attribute_name,
+    wording.attribute_value,
+    wording.figure,
+    wording.figure_interval,
+    wording.difference,
+    wording.difference_interval,
+    wording.size_of_difference,
+    wording.p_value,
+    wording.count,
+    wording.counted,
+    wording.listed,
+    wording.is_in_points,
+    wording.is_lower_better,
+    wording.plain_words,
+    wording.capital,
+)
+
+
+def render_page(contents: ReportContents, timings: Timings, folder: Path) -> str:
+    """The page. Picture paths are relative to `folder`, the workspace; one that cannot be read is named instead."""
+    page = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(contents=contents, timings=timings, picture=partial(_picture, folder), **_views(contents))
+    )
+    return page if page.endswith("\n") else page + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for readers.
+
+    >>> duration(8.21), duration(75.0), duration(7300.0)
+    ('8.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def mebibytes(size: float) -> str:
+    """Bytes in MiB without decimals."""
+    return f"{wording.count(round(size / 2**20))} MiB"
+
+
+def share_of_row(matrix: ConfusionMatrix, row: int, column: int) -> float | None:
+    """The share of true class `row` that was called `column`; None for a class without test images."""
+    total = sum(matrix.counts[row])
+    return matrix.counts[row][column] / total if total else None
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tenfold.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {function.__name__: function for function in (*_WORDS, duration, mebibytes)}
+    environment.filters["class_name"] = _class_name
+    environment.globals |= {
+        "arm_explanations": wording.ARM_EXPLANATIONS,
+        "arm_color": lambda arm: arm_style(arm).color,
+        "section_names": SECTION_NAMES,
+        "share_of_row": share_of_row,
+        "flags_by_chance": flags_by_chance,
+    }
+    return environment
+
+
+def flags_by_chance(audit: Audit) -> str:
+    """How many images would be flagged if none were a copy: at least in one space, at most in all of them."""
+    shares = [test.expected_false_flag_fraction for test in audit.copy_tests]
+    known = [share * audit.n_synthetic for share in shares if share is not None]
+    if not known:
+        return "not known"
+    least, most = round(max(known)), round(sum(known))
+    return f"about {least}" if least == most else f"{least} to {most}"
+
+
+@pass_context
+def _class_name(context: Context, label: str) -> str:
+    """The class's name in this report."""
+    names: Mapping[str, str] = context["contents"].class_names
+    return names.get(label) or wording.class_name(label)
+
+
+def _views(contents: ReportContents) -> Mapping[str, Any]:
+    """What the templates show, picked out of the evaluation."""
+    evaluation, verdict = contents.evaluation, contents.evaluation.verdict
+    primary = primary_comparisons(evaluation)
+    others = [row for row in evaluation.comparisons if not row.is_primary and row.metric == verdict.metric]
+    secondary = sorted(others, key=lambda row: (row.arm != verdict.arm, wording.arm_order(row.arm)))
+    at_size = [summary for summary in evaluation.arms if summary.training_size == verdict.training_size]
+    at_size.sort(key=_by_arm)
+    pair = [arm for arm in (verdict.arm, contents.best_control) if arm is not None]
+    curves = [curve for curve in evaluation.roc_curves if curve.training_size == verdict.training_size]
+    matrices = [matrix for matrix in evaluation.confusion_matrices if matrix.training_size == verdict.training_size]
+    return {
+        "evaluation": evaluation,
+        "verdict": verdict,
+        "primary": primary,
+        "primary_scale": _scale(primary),
+        "compared": [*primary, *secondary],
+        "comparison_scale": _scale([*primary, *secondary]),
+        "headroom": [row for row in secondary if row.arm == HEADROOM_ARM],
+        "origins": _origins(row for row in evaluation.origins if row.training_size == verdict.training_size),
+        "other_metrics": _by_metric(row for row in evaluation.comparisons if _is_primary_pair(row, verdict)),
+        "arms": at_size,
+        "metrics": _shown_metrics(at_size, verdict.metric),
+        "equivalents": sorted(evaluation.equivalents, key=_by_arm),
+        "curve": _learning_curve(contents),
+        "matrices": [m for arm in pair for m in matrices if m.arm == arm],
+        "roc": [
+            (label, chosen, _svg_address(figures.roc_curves(chosen)))
+            for label in evaluation.labels
+            if (chosen := [c for arm in pair for c in curves if (c.arm, c.label) == (arm, label)])
+        ],
+        "pair": [(arm, _summary(at_size, arm)) for arm in pair],
+        "subgroups": _subgroups(evaluation.subgroups, verdict, contents.best_control),
+        "shown_audits": _shown_audits(contents),
+        "checklist_names": list(dict.fromkeys(item.guideline for item in contents.checklists)),
+    }
+
+
+def _shown_audits(contents: ReportContents) -> list[Audit]:
+    """The audit of the set whose pictures are shown, else the first."""
+    name = contents.gallery.synthetic_set if contents.gallery else None
+    return [audit for audit in contents.audits if audit.synthetic_set == name] or list(contents.audits[:1])
+
+
+def _scale(rows: Iterable[Comparison]) -> Scale:
+    return difference_scale([row.difference for row in rows])
+
+
+def _origins(rows: Iterable[OriginRow]) -> list[tuple[str, list[str], OriginRow]]:
+    """(arm, classes, row) with the classes of an arm that have the same numbers put together."""
+    groups: dict[tuple[str, float, float, float], list[OriginRow]] = {}
+    for row in sorted(rows, key=_by_arm):
+        key = (row.arm, row.real_images, row.extra_real_images, row.synthetic_images)
+        groups.setdefault(key, []).append(row)
+    return [(key[0], [row.label for row in members], members[0]) for key, members in groups.items()]
+
+
+def _is_primary_pair(row: Comparison, verdict: Verdict) -> bool:
+    """Whether the row compares the verdict's arm with one of its controls at its size, by another metric."""
+    return (
+        (row.arm, row.training_size) == (verdict.arm, verdict.training_size)
+        and row.control in verdict.controls
+        and row.metric != verdict.metric
+    )
+
+
+def _by_metric(rows: Iterable[Comparison]) -> dict[str, dict[str, Comparison]]:
+    """By metric, then by control."""
+    table: dict[str, dict[str, Comparison]] = {}
+    for row in rows:
+        table.setdefault(row.metric, {})[row.control] = row
+    return table
+
+
+def _shown_metrics(arms: Sequence[ArmSummary], primary: str) -> list[str]:
+    """The metrics of the arms' table, the primary one first; the others are in `report.json`."""
+    known = {name for summary in arms for name in summary.metrics}
+    return [name for name in dict.fromkeys((primary, *TABLE_METRICS)) if name in known]
+
+
+def _by_arm(row: ArmSummary | CurvePoint | Equivalents | OriginRow) -> tuple[int, str]:
+    return wording.arm_order(row.arm)
+
+
+def _summary(arms: Sequence[ArmSummary], arm: str) -> ArmSummary | None:
+    return next((summary for summary in arms if summary.arm == arm), None)
+
+
+def _learning_curve(contents: ReportContents) -> Mapping[str, Any] | None:
+    """The figure and its table: arms by rows, sizes by columns."""
+    metric = contents.evaluation.verdict.metric
+    points = [p for p in contents.evaluation.learning_curve if p.metric == metric and p.estimate.value is not None]
+    points.sort(key=_by_arm)
+    if not points:
+        return None
+    sizes = sorted({point.training_size for point in points})
+    arms = list(dict.fromkeys(point.arm for point in points))
+    by_arm = {arm: [point for point in points if point.arm == arm] for arm in arms}
+    joined = [point for arm in arms if len(by_arm[arm]) > 1 for point in by_arm[arm]]
+    single = [point for arm in arms if len(by_arm[arm]) == 1 for point in by_arm[arm]]
+    table: dict[str, dict[int, Estimate]] = {arm: {p.training_size: p.estimate for p in by_arm[arm]} for arm in arms}
+    return {"address": _svg_address(figures.learning_curve(joined, single, metric)), "sizes": sizes, "table": table}
+
+
+def _subgroups(
+    rows: Sequence[SubgroupRow], verdict: Verdict, control: str | None
+) -> dict[str, list[tuple[SubgroupRow, SubgroupRow | None]]]:
+    """By attribute: the arm's row of each value beside the control's, by the primary metric."""
+    chosen = [row for row in rows if (row.training_size, row.metric) == (verdict.training_size, verdict.metric)]
+    mine = [row for row in chosen if row.arm == verdict.arm]
+    theirs = {(row.attribute, row.value): row for row in chosen if row.arm == control}
+    table: dict[str, list[tuple[SubgroupRow, SubgroupRow | None]]] = {}
+    for row in mine:
+        table.setdefault(row.attribute, []).append((row, theirs.get((row.attribute, row.value))))
+    return table
+
+
+def _picture(folder: Path, path: str) -> str | None:
+    return picture_address(folder / path)
+
+
+def _svg_address(svg: str) -> str:
+    return data_address(svg.encode("utf-8"), "image/svg+xml")

@@ -1,0 +1,93 @@
+"""Safeguards are checked from the files, and a broken one is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tenfold.evaluation.contents import OriginRow
+from tenfold.reports import guards
+from tenfold.reports.reading import StudyFiles, read_study
+from tests.report_workspace import SET, TEST_SHA256, make_evaluation, make_report_workspace
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
+    folder: Path = tmp_path_factory.mktemp("guards") / "workspace"
+    return read_study(make_report_workspace(folder), "main")
+
+
+def real(files: StudyFiles) -> pd.DataFrame:
+    assert files.manifest is not None
+    return files.manifest.copy()
+
+
+def test_a_patient_on_two_sides_is_told(files: StudyFiles) -> None:
+    manifest = real(files)
+    assert guards.check_groups(manifest).state == "kept"
+    manifest.loc[manifest["patient_id"] == "p0", "split"] = ["train", "test"]
+    found = guards.check_groups(manifest)
+    assert found.state == "attention"
+    assert "group_id in more than one split: 1" in found.text
+
+
+def test_data_without_groups_are_told(files: StudyFiles) -> None:
+    manifest = real(files)
+    manifest[["patient_id", "group_id", "lesion_id"]] = pd.NA
+    assert guards.check_groups(manifest).state == "attention"
+
+
+@pytest.mark.parametrize(
+    ("sealed", "state"),
+    [(None, "not_shown"), ({"test_sha256": TEST_SHA256}, "kept"), ({"test_sha256": "other"}, "attention")],
+)
+def test_the_seal_is_compared(sealed: dict[str, str] | None, state: str) -> None:
+    assert guards.check_seal(make_evaluation(), sealed).state == state
+
+
+def test_a_generator_that_saw_test_images_is_told(files: StudyFiles) -> None:
+    manifest = real(files)
+    train, test = (manifest.loc[manifest["split"] == split, "image_id"].tolist() for split in ("train", "test"))
+    assert guards.check_generator("strict", {"a": train}, manifest).state == "kept"
+    assert guards.check_generator("pooled", {"a": train}, manifest).state == "attention"
+    found = guards.check_generator("strict", {"a": [*train, test[0]]}, manifest)
+    assert (found.state, "1 image outside" in found.text) == ("attention", True)
+    assert guards.check_generator("strict", {}, manifest).state == "not_shown"
+
+
+def test_synthetic_rows_are_checked(files: StudyFiles) -> None:
+    manifest, rows = real(files), files.synthetic[SET]
+    assert guards.check_synthetic_rows(files.synthetic, manifest).state == "kept"
+    assert guards.check_synthetic_rows({}, manifest).state == "not_shown"
+    assert guards.check_synthetic_rows({SET: rows.assign(split="test")}, manifest).state == "attention"
+    assert guards.check_synthetic_rows({SET: rows.assign(ancestors=pd.NA)}, manifest).state == "attention"
+    assert guards.check_synthetic_rows({SET: rows.assign(ancestors='["0000"]')}, manifest).state == "attention"
+
+
+def test_a_class_told_by_its_origin_is_told() -> None:
+    evaluation = make_evaluation()
+    assert guards.check_origin(evaluation).state == "kept"
+    confounded = OriginRow("hybrid", 8, evaluation.labels[0], 0.0, 0.0, 80.0)
+    found = guards.check_origin(replace(evaluation, origins=(confounded, *evaluation.origins)))
+    assert found.state == "attention"
+    assert "Real + synthetic" in found.text
+    assert guards.check_origin(replace(evaluation, origins=())).state == "not_shown"
+
+
+def test_unequal_training_is_told(files: StudyFiles) -> None:
+    configs = list(files.classifiers.values())
+    assert guards.check_equal_training(configs).state == "kept"
+    found = guards.check_equal_training([*configs, {**configs[0], "max_train_steps": 9}])
+    assert (found.state, "steps" in found.text) == ("attention", True)
+    assert guards.check_equal_training([]).state == "not_shown"
+
+
+def test_few_repetitions_are_told() -> None:
+    evaluation = make_evaluation()
+    few = tuple(replace(row, difference=replace(row.difference, n_seeds=3)) for row in evaluation.comparisons)
+    assert guards.check_seeds(evaluation).state == "kept"
+    assert guards.check_seeds(replace(evaluation, comparisons=few)).state == "attention"
+    assert guards.check_seeds(replace(evaluation, comparisons=())).state == "not_shown"
