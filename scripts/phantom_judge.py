@@ -1,7 +1,7 @@
 """A judge of phantom conditions: a small net trained once, from random weights, on phantoms that no generator has seen.
 
-Used to tell what share of a generator's images shows what was asked for. Its settings stand here and are not adjusted to any
-generator; its accuracy on held-out phantoms is told beside every share.
+Used to tell what share of a generator's images shows what was asked for. Its settings stand here and are not
+adjusted to any generator; its accuracy on held-out phantoms is told beside every share.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class ProcessExecutor:
             return
         is_complete = False
         try:
-            with _quiet_single_threaded_start():
+            with _quiet_single_threaded_start(), _script_hidden_from(function):
                 futures = self._submit(function, tasks)
             for future in as_completed(futures):
                 answer = future.result()
@@ -167,6 +167,22 @@ def _quiet_single_threaded_start() -> Iterator[None]:
                 os.environ[name] = value
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _script_hidden_from(function: Callable[..., Any]) -> Iterator[None]:
+    """While workers start: no calling script to import, unless it holds the function.
+
+    Importing it again would run it again where it has no ``if __name__ == "__main__":``.
+    """
+    script = vars(sys.modules["__main__"])
+    is_needed = function.__module__ == "__main__"
+    hidden: dict[str, Any] = {} if is_needed else {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    script.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        script.update(hidden)
 
 
 def _start_worker(parent_pid: int, started_by_main_thread: bool) -> None:

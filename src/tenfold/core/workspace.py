@@ -66,7 +66,7 @@ class Workspace:
                 "there is no workspace here",
                 where=str(path),
                 expected=f"a folder with {_RECORD}",
-                todo="Make one with `tenfold init DIR`, or name another folder with --workspace.",
+                todo="Run a recipe there first (`tenfold run RECIPE --workspace DIR`), or name another folder.",
             )
         try:
             record = read_json(path / _RECORD)

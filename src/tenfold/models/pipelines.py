@@ -68,7 +68,7 @@ def load_components(path: Path, device: str = "cpu", dtype: torch.dtype = torch.
     import transformers
 
     index = read_json(path / "model_index.json")
-    with _quiet_loading():
+    with quiet_loading():
         vae = _load_model(diffusers.AutoencoderKL, path, "vae", dtype)
         unet = _load_model(diffusers.UNet2DConditionModel, path, "unet", dtype)
         text_encoder = _load_model(transformers.CLIPTextModel, path, "text_encoder", dtype)
@@ -98,7 +98,7 @@ def save_components(components: Components, folder: Path, *, source: Path, train
                 shutil.rmtree(target)
             if part.name in trained:
                 model = getattr(components, part.name)
-                with _quiet_loading():
+                with quiet_loading():
                     # safetensors takes plain layout only.
                     model.to(memory_format=torch.contiguous_format).save_pretrained(target, safe_serialization=True)
                 model.to(memory_format=torch.channels_last)
@@ -154,7 +154,7 @@ def _forget_origin(path: Path) -> None:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """No progress bars and no advice from diffusers and transformers while files are read or written."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -71,7 +71,7 @@ def cut_prompts(components: Components, prompts: Sequence[str]) -> list[str]:
     """The unique prompts that are too long for the tokenizer, so that their ends are not seen by the model."""
     limit = components.tokenizer.model_max_length
     unique = list(dict.fromkeys(prompts))
-    ids = components.tokenizer(unique, padding=False, truncation=False).input_ids
+    ids = components.tokenizer(unique, padding=False, truncation=False, verbose=False).input_ids
     return [prompt for prompt, tokens in zip(unique, ids, strict=True) if len(tokens) > limit]
 
 

@@ -1,0 +1,1 @@
+"""Audits: memorization, fidelity and real-versus-synthetic findings about a synthetic set."""

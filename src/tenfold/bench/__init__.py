@@ -1,0 +1,1 @@
+"""Benchmarks: ours against stock and tuned library use, interleaved and with an output check."""

@@ -1,0 +1,1 @@
+"""Classification: classifier arms trained on manifests, predictions written as a table."""

@@ -1,0 +1,1 @@
+"""The command line: typer app, rich console and the one error panel."""

@@ -1,0 +1,27 @@
+"""Options that every command shares, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout, for machines.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")]
+WorkspaceDir = Annotated[
+    Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="Folder that holds the run's files.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Change one value of the recipe; repeat for more.", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
+Mini = Annotated[bool, typer.Option("--mini", help="The recipe's one-minute variant, for a first look.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", metavar="serial|processes", help="One after another, or worker processes.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Worker processes; as many as usable cores when not given.")
+]

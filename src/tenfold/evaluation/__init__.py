@@ -1,0 +1,1 @@
+"""Evaluation: prediction tables to metrics, paired comparisons and a verdict."""

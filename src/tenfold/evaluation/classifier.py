@@ -1,0 +1,88 @@
+"""One arm's own figures: metrics with intervals, confusion matrix, ROC curves and the origin of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tenfold.evaluation.contents import ArmSummary, ConfusionMatrix, OriginRow, RocCurve
+from tenfold.evaluation.predictions import StudyPredictions
+from tenfold.evaluation.scoring import ArmKey, Scorer
+from tenfold.metrics.classification import confusion_matrix, decided
+from tenfold.metrics.ranking import roc_on_grid
+
+ROC_GRID = np.linspace(0.0, 1.0, 101)
+
+
+def arm_summary(scorer: Scorer, key: ArmKey) -> ArmSummary:
+    """Every metric of the catalog, and AUROC, sensitivity, specificity, PPV and NPV of each class."""
+    arm, size = key
+    trainings = scorer.study.arms[key].trainings
+    return ArmSummary(
+        arm=arm,
+        training_size=size,
+        metrics={name: scorer.estimate(key, name) for name in scorer.metrics},
+        real_images_total=float(np.mean([training["real_images_total"] for training in trainings])),
+        n_cells=len(trainings),
+    )
+
+
+def pooled_confusion(study: StudyPredictions, key: ArmKey) -> ConfusionMatrix:
+    """Decisions of all seeds counted together."""
+    members = study.arms[key]
+    counts = sum(confusion_matrix(study.truth, decided(probs), len(study.labels)) for probs in members.probs)
+    return ConfusionMatrix(
+        arm=members.arm,
+        training_size=members.training_size,
+        labels=study.labels,
+        counts=tuple(tuple(int(count) for count in row) for row in np.asarray(counts)),
+        n_images=len(study.truth),
+        n_patients=study.patient_count,
+        n_seeds=len(members.seed_keys),
+    )
+
+
+def roc_curves(scorer: Scorer, key: ArmKey) -> list[RocCurve]:
+    """A curve per class, averaged over seeds at equal false positive rates."""
+    study, members = scorer.study, scorer.study.arms[key]
+    curves = []
+    for index, label in enumerate(study.labels):
+        is_positive = study.truth == index
+        rates = [roc_on_grid(is_positive, probs[:, index], ROC_GRID) for probs in members.probs]
+        mean = np.mean(rates, axis=0)
+        if not np.isfinite(mean).all():
+            continue
+        curves.append(
+            RocCurve(
+                arm=members.arm,
+                training_size=members.training_size,
+                label=label,
+                false_positive_rate=tuple(round(float(rate), 4) for rate in ROC_GRID),
+                true_positive_rate=tuple(round(float(rate), 6) for rate in mean),
+                auroc=scorer.estimate(key, f"auroc.{label}"),
+            )
+        )
+    return curves
+
+
+def origin_rows(study: StudyPredictions, key: ArmKey) -> list[OriginRow]:
+    """Training images by label and origin, the mean over seeds, from the cells' training.json."""
+    arm, size = key
+    trainings = study.arms[key].trainings
+    return [
+        OriginRow(
+            arm=arm,
+            training_size=size,
+            label=label,
+            real_images=_mean_count(trainings, "real", label),
+            extra_real_images=_mean_count(trainings, "extra_real", label),
+            synthetic_images=_mean_count(trainings, "synthetic", label),
+        )
+        for label in study.labels
+    ]
+
+
+def _mean_count(trainings: Sequence[Mapping[str, Any]], origin: str, label: str) -> float:
+    return float(np.mean([training["images_by_origin"][origin].get(label, 0) for training in trainings]))

@@ -1,0 +1,42 @@
+"""The evaluation's configuration: the one primary comparison, named before the run, and how intervals are drawn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from tenfold.core.config import StageConfig
+
+PrimaryMetric = Literal["macro_auroc", "accuracy", "balanced_accuracy", "macro_f1", "macro_average_precision"]
+
+
+class PrimaryComparison(StageConfig):
+    """What the verdict rests on. "Helps" needs a gain over each of the controls."""
+
+    metric: PrimaryMetric = Field("macro_auroc", description="the one figure that decides")
+    arm: str = Field("hybrid", description="the arm in question")
+    training_size: PositiveInt | None = Field(
+        None, description="real images per class; null: the smallest size at which the arm is run"
+    )
+    controls: tuple[str, ...] = Field(
+        ("real_transforms", "real_only", "real_autoencoder"),
+        min_length=1,
+        description="arms to beat, each; the first is the reference of the secondary comparisons",
+    )
+
+
+class EvaluationConfig(StageConfig):
+    """Settings of `evaluation.run`."""
+
+    study: str = Field("main", description="folder name under studies/")
+    primary: PrimaryComparison = Field(PrimaryComparison.model_validate({}), description="the primary comparison")
+    bootstrap_draws: PositiveInt = Field(2000, ge=100, description="draws of test patients for every interval")
+    subgroup_attributes: tuple[str, ...] = Field(
+        ("skin_type_group", "skin_type", "severity", "site", "sex"),
+        description="manifest columns by which results are split",
+    )
+    subgroup_detectable_difference: float = Field(
+        0.10, gt=0.0, lt=1.0, description="subgroups that could not show a difference this large are greyed"
+    )
+    seed: int = Field(0, ge=0, description="seed of the bootstrap draws")

@@ -1,0 +1,235 @@
+"""The typed contents of an evaluation: every number a report may show, with its interval and its counts.
+
+`Evaluation.to_json` and `Evaluation.from_json` are inverse; the file is `evaluation/<study>/evaluation.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+VerdictWord = Literal["helps", "no_evidence", "harms", "not_testable"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One figure. `low` and `high` are the 95 % interval, None where it cannot be had; `method` says how or why."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n_images: int
+    n_patients: int
+    n_seeds: int
+    method: str
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """All figures of one arm at one training size. `real_images_total` counts training, extra, generator and validation
+    images once each; the mean over seeds."""
+
+    arm: str
+    training_size: int
+    metrics: Mapping[str, Estimate]
+    real_images_total: float
+    n_cells: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`arm` minus `control` at one training size; above 0 favors the arm where more is better."""
+
+    arm: str
+    control: str
+    training_size: int
+    metric: str
+    difference: Estimate
+    p_value: float | None
+    p_value_holm: float | None
+    is_primary: bool
+    family: str
+    minimum_detectable_difference: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in one word and one sentence, on the one primary comparison. `harmful_against` names the controls
+    whose interval lies below zero, `unproven_against` those whose interval holds zero."""
+
+    word: VerdictWord
+    sentence: str
+    metric: str
+    arm: str
+    training_size: int
+    controls: tuple[str, ...]
+    harmful_against: tuple[str, ...]
+    unproven_against: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """`counts[true][predicted]` added up over seeds (so n_images x n_seeds in all)."""
+
+    arm: str
+    training_size: int
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    n_images: int
+    n_patients: int
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """One class against the rest: true positive rate on a grid of false positive rates, averaged over seeds."""
+
+    arm: str
+    training_size: int
+    label: str
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+    auroc: Estimate
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """One arm in one subgroup. `difference` is to `control` (None on the control's own row).
+
+    `is_underpowered` rows are shown greyed and are never ranked: the difference that could be seen with 80 % power,
+    `minimum_detectable_difference`, is larger than the study's `subgroup_detectable_difference`, or cannot be told.
+    `is_worst` marks the lowest well-powered value of its attribute.
+    """
+
+    attribute: str
+    value: str
+    arm: str
+    training_size: int
+    metric: str
+    estimate: Estimate
+    control: str | None
+    difference: Estimate | None
+    minimum_detectable_difference: float | None
+    is_underpowered: bool
+    is_worst: bool
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of an arm's learning curve."""
+
+    arm: str
+    training_size: int
+    metric: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Equivalents:
+    """How many more real images a class would have bought the arm's figure, read off the control's curve.
+
+    `text` is what a report prints (">= 56", "not estimable: ..."); the numbers are None where it cannot be told.
+    """
+
+    arm: str
+    control: str | None
+    training_size: int
+    metric: str
+    text: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class OriginRow:
+    """How many training images of a label are real, extra real, and synthetic in an arm; the mean over seeds."""
+
+    arm: str
+    training_size: int
+    label: str
+    real_images: float
+    extra_real_images: float
+    synthetic_images: float
+
+
+@dataclass(frozen=True)
+class SensitivityWarning:
+    """A class whose sensitivity falls while accuracy rises, with both differences."""
+
+    arm: str
+    control: str
+    training_size: int
+    label: str
+    sensitivity_difference: Estimate
+    accuracy_difference: Estimate
+    text: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything `evaluation.run` writes. `test_reads` counts the finished stage runs that read the test rows."""
+
+    study: str
+    labels: tuple[str, ...]
+    verdict: Verdict
+    arms: tuple[ArmSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    confusion_matrices: tuple[ConfusionMatrix, ...]
+    roc_curves: tuple[RocCurve, ...]
+    subgroups: tuple[SubgroupRow, ...]
+    learning_curve: tuple[CurvePoint, ...]
+    equivalents: tuple[Equivalents, ...]
+    origins: tuple[OriginRow, ...]
+    warnings: tuple[SensitivityWarning, ...]
+    n_test_images: int
+    n_test_patients: int
+    test_sha256: str
+    test_reads: int
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and finite numbers (a NaN becomes null)."""
+        plain = _to_plain(self)
+        return typing.cast(dict[str, Any], plain)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
+        """The evaluation again. Raises KeyError for a missing field, TypeError for a field of the wrong shape."""
+        return typing.cast(Evaluation, _from_plain(cls, value))
+
+
+def _to_plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_to_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _from_plain(kind: Any, value: Any) -> Any:
+    """Rebuild `kind`, one of: a dataclass above, Mapping[str, X], tuple[X, ...], X | None, or a plain type."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        fields = {field.name: _from_plain(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)}
+        return typing.cast(Any, kind)(**fields)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not type(None))
+        return None if value is None else _from_plain(inner, value)
+    if origin is tuple:
+        return tuple(_from_plain(arguments[0], item) for item in value)
+    if origin is not None and issubclass(origin, Mapping) if isinstance(origin, type) else False:
+        return {key: _from_plain(arguments[1], item) for key, item in value.items()}
+    if kind is float:
+        return float(value)
+    return value

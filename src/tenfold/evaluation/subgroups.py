@@ -1,0 +1,121 @@
+"""Results by skin type, severity, site and sex: for whom does it work, and where are there too few to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tenfold.evaluation.comparison import Primary
+from tenfold.evaluation.contents import Estimate, SubgroupRow
+from tenfold.evaluation.predictions import StudyPredictions
+from tenfold.evaluation.scoring import ArmKey, Scorer, minimum_detectable
+from tenfold.metrics.arrays import BoolArray
+
+MOST_VALUES = 12
+SECOND_METRIC = "balanced_accuracy"
+
+
+def subgroup_masks(
+    study: StudyPredictions, manifest: pd.DataFrame, attributes: Sequence[str]
+) -> tuple[list[tuple[str, str, BoolArray]], list[str]]:
+    """(attribute, value, mask (N,)) of every subgroup, and notes on what was left out.
+
+    manifest: real images with the attributes as columns, by image_id. Estimated skin types are no subgroups. An
+    attribute with one value is left out; of one with many the 12 largest are kept.
+    """
+    rows = manifest.drop_duplicates("image_id").set_index("image_id").reindex(list(study.image_ids))
+    masks: list[tuple[str, str, BoolArray]] = []
+    notes: list[str] = []
+    for attribute in attributes:
+        if attribute not in rows.columns:
+            notes.append(f"No results by {attribute}: the manifest has no such column.")
+            continue
+        values = rows[attribute]
+        if attribute.startswith("skin_type") and "skin_type_source" in rows.columns:
+            values = values.where((rows["skin_type_source"] != "estimated").fillna(True))
+        counts = values.value_counts()
+        if len(counts) < 2:
+            continue
+        if len(counts) > MOST_VALUES:
+            notes.append(f"Of {len(counts)} values of {attribute} the {MOST_VALUES} most frequent are shown.")
+        unknown = int(values.isna().sum())
+        if unknown:
+            notes.append(f"{unknown} of {len(values)} test images have no {attribute} and are in none of its rows.")
+        kept = counts.index[:MOST_VALUES]
+        for value in sorted(kept, key=_natural):
+            masks.append((attribute, str(value), np.asarray((values == value).fillna(False), dtype=np.bool_)))
+    return masks, notes
+
+
+def subgroup_rows(
+    study: StudyPredictions,
+    masks: Sequence[tuple[str, str, BoolArray]],
+    primary: Primary,
+    *,
+    best_control: str,
+    draws: int,
+    seed: int,
+    detectable: float,
+) -> list[SubgroupRow]:
+    """The primary arm and its controls in every subgroup, by the primary metric and balanced accuracy.
+
+    The arm's rows hold its difference to `best_control`. Patients are drawn anew within each subgroup.
+    """
+    arms = [primary.arm, *(control for control in primary.controls if (control, primary.training_size) in study.arms)]
+    metrics = list(dict.fromkeys((primary.metric, SECOND_METRIC)))
+    rows = []
+    for attribute, value, mask in masks:
+        scorer = Scorer(study, draws=draws, seed=seed, name=f"{attribute}={value}", mask=mask)
+        for metric in metrics:
+            control = (best_control, primary.training_size)
+            difference, interval = scorer.difference(primary.key, control, metric)
+            visible = minimum_detectable(interval)
+            for arm in arms:
+                is_primary = arm == primary.arm
+                row = SubgroupRow(
+                    attribute=attribute,
+                    value=value,
+                    arm=arm,
+                    training_size=primary.training_size,
+                    metric=metric,
+                    estimate=_estimate(scorer, (arm, primary.training_size), metric),
+                    control=best_control if is_primary else None,
+                    difference=difference if is_primary else None,
+                    minimum_detectable_difference=visible,
+                    is_underpowered=visible is None or visible > detectable,
+                    is_worst=False,
+                )
+                rows.append(row)
+    return _mark_worst(rows)
+
+
+def _estimate(scorer: Scorer, key: ArmKey, metric: str) -> Estimate:
+    """The figure, with a note of the classes that have no image here (their AUROC or sensitivity does not exist)."""
+    estimate = scorer.estimate(key, metric)
+    absent = [label for index, label in enumerate(scorer.study.labels) if not (scorer.truth == index).any()]
+    if not absent:
+        return estimate
+    return replace(estimate, method=f"{estimate.method}; no image of {', '.join(absent)} here")
+
+
+def _mark_worst(rows: Sequence[SubgroupRow]) -> list[SubgroupRow]:
+    """Flag the lowest value of each attribute, arm and metric among its well-powered rows, when there are two."""
+    ranked: dict[tuple[str, str, str], list[SubgroupRow]] = {}
+    for row in rows:
+        if not row.is_underpowered and row.estimate.value is not None:
+            ranked.setdefault((row.attribute, row.arm, row.metric), []).append(row)
+    worst = {id(min(group, key=_value)) for group in ranked.values() if len(group) > 1}
+    return [replace(row, is_worst=True) if id(row) in worst else row for row in rows]
+
+
+def _value(row: SubgroupRow) -> float:
+    return row.estimate.value if row.estimate.value is not None else float("inf")
+
+
+def _natural(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, then texts by letter."""
+    return (0, float(value), "") if isinstance(value, int | float | np.number) else (1, 0.0, str(value))

@@ -1,0 +1,1 @@
+"""Metrics: pure numbers on arrays, without torch."""

@@ -1,0 +1,198 @@
+"""Running a recipe: its stages in order, in one locked workspace, to the report and its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tenfold.core.config import StageConfig
+from tenfold.core.executor import Executor, make_executor
+from tenfold.core.files import read_json, write_text_atomic
+from tenfold.core.progress import NullProgress, Progress, TaskProgress
+from tenfold.core.run_record import Result, read_run_record
+from tenfold.core.seeds import derive_seed
+from tenfold.core.workspace import Workspace
+from tenfold.evaluation.config import EvaluationConfig
+from tenfold.evaluation.contents import Evaluation, Verdict
+from tenfold.recipes.loader import load_recipe
+from tenfold.recipes.naming import default_workspace
+from tenfold.recipes.schema import Recipe
+from tenfold.reports.config import ReportConfig
+from tenfold.studies import estimates
+from tenfold.studies.settings import fill_config
+
+RECIPE_FILE = "recipe.yaml"
+UNKNOWN_LICENSE = "not stated"
+_WEIGHT = 1000
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run ended with; `notes` are what was trimmed and what the design had to settle for."""
+
+    workspace: Path
+    verdict: Verdict
+    report_path: Path
+    evaluation: Evaluation
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One stage to run; `share` is its estimated part of the whole time."""
+
+    name: str
+    run: Callable[[Progress], Result]
+    share: float
+
+
+def run(
+    recipe: str,
+    *,
+    workspace: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    mini: bool = False,
+    executor: str = "processes",
+    workers: int | None = None,
+) -> RunSummary:
+    """Run a built-in recipe or a .yaml file, as ``tenfold run`` does; an interrupted run is resumed.
+
+    Args:
+        workspace: folder of the run's files; ``./tenfold-<recipe>`` when not given.
+        settings: dotted names and values that replace the recipe's, such as ``{"study.seeds": 3}``.
+        executor: "processes", with `workers` of them (all usable cores when not given), or "serial".
+    """
+    loaded = load_recipe(recipe, settings or {}, mini=mini)
+    with make_executor(executor, workers) as pool:
+        return run_recipe(loaded, Path(workspace or default_workspace(recipe, mini=mini)), pool, NullProgress())
+
+
+def run_recipe(recipe: Recipe, folder: Path, executor: Executor, progress: Progress) -> RunSummary:
+    """All stages of a checked recipe in `folder`, which is locked meanwhile. Finished stages are recognized.
+
+    Raises:
+        TenfoldError: of the stage that could not go on; what was finished is kept.
+    """
+    began = time.monotonic()
+    workspace = Workspace.open_or_create(
+        folder, name=recipe.name, root_seed=recipe.seed, data_license=recipe.intake.data_license or UNKNOWN_LICENSE
+    )
+    with workspace.lock():
+        write_text_atomic(workspace.path / RECIPE_FILE, recipe_yaml(recipe))
+        stages = _stages(recipe, workspace, executor)
+        with progress.task("In all", len(stages) * _WEIGHT) as total:
+            whole = sum(stage.share for stage in stages)
+            for stage in stages:
+                weight = round(stage.share / whole * len(stages) * _WEIGHT)
+                shared = _SharedProgress(progress, total, weight)
+                result = stage.run(shared)
+                shared.end()
+                progress.log(f"{stage.name}: {'finished before' if result.was_finished else 'done'}")
+    return read_summary(workspace, recipe.study.name, recipe.trimmed, time.monotonic() - began)
+
+
+def read_summary(workspace: Workspace, study: str, trimmed: tuple[str, ...], seconds: float) -> RunSummary:
+    """The summary of a finished run, from its files."""
+    evaluation = Evaluation.from_json(read_json(workspace.path / "evaluation" / study / "evaluation.json"))
+    notes = tuple(read_run_record(workspace.path / "studies" / study).summary["notes"])
+    return RunSummary(
+        workspace=workspace.path,
+        verdict=evaluation.verdict,
+        report_path=workspace.path / "report" / "report.html",
+        evaluation=evaluation,
+        notes=(*trimmed, *notes),
+        seconds=seconds,
+    )
+
+
+def write_report(folder: Path, progress: Progress) -> Path:
+    """Make the report of a finished run again. Raises WorkspaceError or DataError when there is none to report."""
+    workspace = Workspace.open(folder)
+    recipe = load_recipe(str(workspace.path / RECIPE_FILE))
+    with workspace.lock(), make_executor("serial") as executor:
+        _run_report(recipe, workspace, executor, progress)
+    return workspace.path / "report" / "report.html"
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """The recipe with every value spelled out, as ``tenfold run FILE`` reads it again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _stages(recipe: Recipe, workspace: Workspace, executor: Executor) -> list[_Stage]:
+    from tenfold.evaluation.run import run as run_evaluation
+    from tenfold.intake.run import run as run_intake
+    from tenfold.intake.split import run_split
+    from tenfold.studies.run import run as run_study
+
+    def stage(name: str, function: Callable[..., Result], config: StageConfig, share: float) -> _Stage:
+        return _Stage(name, lambda progress: function(config, workspace, executor, progress), share)
+
+    return [
+        stage("Intake", run_intake, recipe.intake, 8),
+        stage("Split", run_split, recipe.split, 1),
+        stage("Study", run_study, recipe.study_run(), 300),
+        stage("Evaluation", run_evaluation, _evaluation_config(recipe), 12),
+        _Stage("Report", lambda progress: _run_report(recipe, workspace, executor, progress), estimates.REPORT_SECONDS),
+    ]
+
+
+def _evaluation_config(recipe: Recipe) -> EvaluationConfig:
+    seed = derive_seed(recipe.seed, "evaluation")
+    return fill_config(EvaluationConfig, recipe.evaluate, "evaluate", {"study": recipe.study.name, "seed": seed})
+
+
+def _run_report(recipe: Recipe, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
+    from tenfold.reports.run import run as run_report_stage
+
+    notes = tuple(read_run_record(workspace.path / "studies" / recipe.study.name).summary["notes"])
+    filled = {"study": recipe.study.name, "command": None, "trimmed": (*recipe.trimmed, *notes)}
+    config = fill_config(ReportConfig, recipe.report, "report", filled)
+    return run_report_stage(config, workspace, executor, progress)
+
+
+class _SharedProgress:
+    """A stage's progress that also moves the whole run's bar, by at most `weight`."""
+
+    def __init__(self, progress: Progress, total: TaskProgress, weight: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._left = weight
+        self._weight = weight
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[TaskProgress]:
+        with self._progress.task(description, total) as inner:
+            yield _SharedTask(inner, self, max(total, 1))
+
+    def log(self, message: str) -> None:
+        self._progress.log(message)
+
+    def end(self) -> None:
+        """The stage is done: the rest of its weight at once."""
+        self.move(1.0)
+
+    def move(self, share: float) -> None:
+        """The stage is `share` of its weight further."""
+        steps = min(round(share * self._weight), self._left)
+        if steps > 0:
+            self._left -= steps
+            self._total.advance(steps)
+
+
+class _SharedTask:
+    def __init__(self, inner: TaskProgress, stage: _SharedProgress, total: int) -> None:
+        self._inner = inner
+        self._stage = stage
+        self._total = total
+
+    def advance(self, steps: int = 1) -> None:
+        self._inner.advance(steps)
+        self._stage.move(steps / self._total)

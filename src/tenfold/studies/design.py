@@ -1,0 +1,318 @@
+"""The plan of a study: cells (arm x training size x seed) and the generators they need; pure, torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from tenfold.core.errors import DesignError, Faults
+from tenfold.core.seeds import derive_seed
+from tenfold.data.subsets import nested_subset
+
+SMALLEST_AUTOMATIC_SIZE = 5
+PREFERRED_GENERATOR_SIZE = 10
+TEXT_ARMS = ("hybrid", "synthetic_only")
+AUTOENCODER_ARM = "real_autoencoder"
+FRESH_ARM = "fresh_real"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a study varies; sizes are real training images per class, `None` = chosen from the data."""
+
+    name: str
+    arms: tuple[str, ...]
+    curve_arms: tuple[str, ...] = ()
+    training_sizes: tuple[int, ...] | None = None
+    synthetic_training_sizes: tuple[int, ...] | None = None
+    seeds: int = 5
+    synthetic_ratio: int = 10
+    synthetic_share: float = 0.25
+    generator_budget: str = "strict"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One generator: fine-tuned on `training_ids`, then asked for the sets its cells need."""
+
+    name: str
+    training_size: int
+    seed_index: int
+    generator_seed: int
+    training_ids: tuple[str, ...]
+    needs_text: bool
+    needs_autoencoder: bool
+
+    @property
+    def text_set(self) -> str:
+        """Name of its text-to-image set under ``synthetic/``."""
+        return self.name
+
+    @property
+    def autoencoder_set(self) -> str:
+        """Name of its autoencoder round-trip set under ``synthetic/``."""
+        return f"{self.name}-autoencoder"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One classifier to train: an arm at a training size with one triple of seeds."""
+
+    name: str
+    arm: str
+    training_size: int
+    seed_index: int
+    subset_seed: int
+    generator_seed: int
+    classifier_seed: int
+    train_ids: tuple[str, ...]
+    validation_ids: tuple[str, ...]
+    extra_ids: tuple[str, ...] = ()
+    synthetic_set: str | None = None
+    synthetic_ratio: float = 0.0
+    synthetic_share: float = 0.0
+    strategy: str = "none"
+    generator_budget: str = "strict"
+    transforms: bool = True
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All chains and cells of a study in the order they are run, with what had to be noted."""
+
+    name: str
+    labels: tuple[str, ...]
+    training_sizes: tuple[int, ...]
+    synthetic_training_sizes: tuple[int, ...]
+    chains: tuple[Chain, ...]
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def cell_table(self) -> pd.DataFrame:
+        """One row per cell with every field of it, ids as lists: ``cells.parquet``."""
+        rows = []
+        for cell in self.cells:
+            row = {name: getattr(cell, name) for name in Cell.__dataclass_fields__ if name != "name"}
+            lists = {name: list(row[name]) for name in ("train_ids", "validation_ids", "extra_ids")}
+            rows.append({"cell": cell.name, "study": self.name, "folder": f"classifiers/{cell.name}", **row, **lists})
+        return pd.DataFrame(rows)
+
+
+def plan_study(design: Design, table: pd.DataFrame, root_seed: int) -> StudyPlan:
+    """Cells and chains of `design` on a real manifest with its ``split`` column filled (train, val or test).
+
+    Subsets nest over sizes within a seed; the validation images of a cell nest too and are at most as many per
+    class as its training images. Fresh real images are further images of the same nested order, so they never
+    overlap the cell's own.
+
+    Raises:
+        DesignError: fewer than two classes, or sizes that the data cannot carry (with what is possible).
+    """
+    labels = tuple(sorted(str(label) for label in table["label"].unique()))
+    if len(labels) < 2:
+        raise DesignError(
+            f"the data hold {len(labels)} class", expected="at least two classes", todo="name them in intake.classes"
+        )
+    train = table[table["split"] == "train"]
+    validation = table[table["split"] == "val"]
+    available = {label: int((train["label"] == label).sum()) for label in labels}
+    sizes, synthetic_sizes, notes = _sizes(design, available)
+    _check_sizes(sizes, available, validation, labels)
+    needs_text = any(arm in TEXT_ARMS for arm in design.arms)
+    needs_autoencoder = AUTOENCODER_ARM in design.arms
+    chains: list[Chain] = []
+    cells: list[Cell] = []
+    for seed_index in range(design.seeds):
+        draw = _Draw(train, validation, labels, root_seed, seed_index)
+        for size in sizes:
+            if size in synthetic_sizes and (needs_text or needs_autoencoder):
+                chains.append(
+                    Chain(
+                        name=f"{design.name}-n{size}-s{seed_index}",
+                        training_size=size,
+                        seed_index=seed_index,
+                        generator_seed=draw.seed("generator"),
+                        training_ids=draw.training(size),
+                        needs_text=needs_text,
+                        needs_autoencoder=needs_autoencoder,
+                    )
+                )
+            for arm in _arms_at(size, design, synthetic_sizes):
+                if arm == FRESH_ARM and not draw.fresh(size, design.synthetic_ratio):
+                    _note(notes, f"No fresh real images are left at {size} a class: the headroom arm is not run.")
+                    continue
+                cells.append(_cell(arm, size, design, draw, notes))
+    return StudyPlan(design.name, labels, sizes, synthetic_sizes, tuple(chains), tuple(cells), tuple(notes))
+
+
+class _Draw:
+    """The subsets and seeds of one repetition."""
+
+    def __init__(
+        self, train: pd.DataFrame, validation: pd.DataFrame, labels: Sequence[str], root_seed: int, seed_index: int
+    ) -> None:
+        self._root_seed = root_seed
+        self.seed_index = seed_index
+        self._train = _orders(train, labels, self.seed("subset"))
+        self._validation = _orders(validation, labels, self.seed("subset"))
+
+    def seed(self, kind: str) -> int:
+        return derive_seed(self._root_seed, kind, self.seed_index)
+
+    def training(self, per_class: int) -> tuple[str, ...]:
+        """At most `per_class` training images of each class."""
+        return _first_of_each(self._train, per_class)
+
+    def fresh(self, per_class: int, ratio: int) -> tuple[str, ...]:
+        """Up to `ratio` further images of the nested order for each training image."""
+        own = set(self.training(per_class))
+        return tuple(image_id for image_id in self.training(per_class * (1 + ratio)) if image_id not in own)
+
+    def validation(self, per_class: int) -> tuple[str, ...]:
+        """At most `per_class` validation images of each class."""
+        return _first_of_each(self._validation, per_class)
+
+
+def _orders(table: pd.DataFrame, labels: Sequence[str], seed: int) -> list[list[str]]:
+    """Of each class all images, in the order in which nested subsets take them."""
+    orders = []
+    for label in labels:
+        rows = table[table["label"] == label]
+        orders.append(nested_subset(rows, per_class=len(rows), seed=seed))
+    return orders
+
+
+def _first_of_each(orders: Sequence[Sequence[str]], count: int) -> tuple[str, ...]:
+    return tuple(image_id for order in orders for image_id in order[:count])
+
+
+def _sizes(design: Design, available: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], list[str]]:
+    notes: list[str] = []
+    if design.training_sizes is not None:
+        sizes = tuple(sorted(design.training_sizes))
+    else:
+        sizes = automatic_training_sizes(min(available.values()))
+        notes.append(
+            f"Training sizes were chosen from the data: {_listed(sizes)} images a class "
+            f"(5, 10, 20, 40, ... up to the smallest class's {min(available.values())} training images)."
+        )
+        if min(available.values()) < SMALLEST_AUTOMATIC_SIZE:
+            small = [label for label, count in available.items() if count < SMALLEST_AUTOMATIC_SIZE]
+            notes.append(f"{_listed(small)} alone keeps the sizes this small; intake.classes can leave it out.")
+    if design.synthetic_training_sizes is not None:
+        synthetic_sizes = tuple(sorted(design.synthetic_training_sizes))
+    else:
+        below = [size for size in sizes if size <= PREFERRED_GENERATOR_SIZE]
+        synthetic_sizes = (max(below) if below else sizes[0],)
+        notes.append(f"Generators are fitted at {_listed(synthetic_sizes)} images a class.")
+    missing = sorted(set(synthetic_sizes) - set(sizes))
+    if missing:
+        raise DesignError(
+            f"synthetic_training_sizes {missing} are not among the training sizes {list(sizes)}",
+            where="study.synthetic_training_sizes",
+            expected="sizes at which the real controls are trained too",
+        )
+    return sizes, synthetic_sizes, notes
+
+
+def automatic_training_sizes(smallest_class_images: int) -> tuple[int, ...]:
+    """5, 10, 20, 40, ... up to what the smallest class holds in training; all it holds when that is below 5.
+
+    >>> automatic_training_sizes(66)
+    (5, 10, 20, 40)
+    """
+    sizes = []
+    size = SMALLEST_AUTOMATIC_SIZE
+    while size <= smallest_class_images:
+        sizes.append(size)
+        size *= 2
+    return tuple(sizes) or (max(smallest_class_images, 1),)
+
+
+def _check_sizes(
+    sizes: tuple[int, ...], available: dict[str, int], validation: pd.DataFrame, labels: Sequence[str]
+) -> None:
+    faults = Faults()
+    short = {label: count for label, count in available.items() if count < sizes[-1]}
+    if short:
+        possible = automatic_training_sizes(min(available.values())) if min(available.values()) else ()
+        counts = ", ".join(f"{label} {count}" for label, count in available.items())
+        faults.add(
+            DesignError(
+                f"{sizes[-1]} training images a class were asked for, but {_listed(tuple(short))} "
+                f"{'has' if len(short) == 1 else 'have'} fewer",
+                where="study.training_sizes",
+                expected=f"at most {min(available.values())} a class; images in the training split: {counts}",
+                todo=f"--set study.training_sizes={list(possible)}, or null to choose from the data"
+                if possible
+                else "give more images of the class, or leave it out of intake.classes",
+            )
+        )
+    held = set(validation["label"].astype(str))
+    without = tuple(label for label in labels if label not in held)
+    if without:
+        faults.add(
+            DesignError(
+                f"no validation image of {_listed(without)}", where="split", expected="at least one image a class"
+            )
+        )
+    faults.raise_if_any()
+
+
+def _arms_at(size: int, design: Design, synthetic_sizes: Sequence[int]) -> list[str]:
+    arms = [arm for arm in design.curve_arms]
+    if size in synthetic_sizes:
+        arms += [arm for arm in design.arms if arm not in arms]
+    return arms
+
+
+def _cell(arm: str, size: int, design: Design, draw: _Draw, notes: list[str]) -> Cell:
+    chain = f"{design.name}-n{size}-s{draw.seed_index}"
+    extra: tuple[str, ...] = ()
+    synthetic_set, ratio, share, strategy = None, 0.0, 0.0, "none"
+    train_ids = draw.training(size)
+    if arm in TEXT_ARMS:
+        synthetic_set, ratio, strategy = chain, float(design.synthetic_ratio), "text2img"
+        share = design.synthetic_share if arm == "hybrid" else 1.0
+    elif arm == AUTOENCODER_ARM:
+        synthetic_set, ratio, share = f"{chain}-autoencoder", 1.0, design.synthetic_share
+        strategy = "autoencoder"
+    elif arm == FRESH_ARM:
+        extra = draw.fresh(size, design.synthetic_ratio)
+        share, ratio = design.synthetic_share, len(extra) / len(train_ids)
+        if ratio < design.synthetic_ratio:
+            _note(
+                notes,
+                f"Fresh real images (headroom) at {size} a class: {ratio:.1f} per training image were at hand, "
+                f"not {design.synthetic_ratio}.",
+            )
+    return Cell(
+        name=f"{design.name}-{arm.replace('_', '-')}-n{size}-s{draw.seed_index}",
+        arm=arm,
+        training_size=size,
+        seed_index=draw.seed_index,
+        subset_seed=draw.seed("subset"),
+        generator_seed=draw.seed("generator"),
+        classifier_seed=draw.seed("classifier"),
+        train_ids=() if arm == "synthetic_only" else train_ids,
+        validation_ids=draw.validation(size),
+        extra_ids=extra,
+        synthetic_set=synthetic_set,
+        synthetic_ratio=ratio,
+        synthetic_share=share,
+        strategy=strategy,
+        generator_budget=design.generator_budget,
+        transforms=arm != "real_only",
+    )
+
+
+def _note(notes: list[str], note: str) -> None:
+    if note not in notes:
+        notes.append(note)
+
+
+def _listed(values: Sequence[object]) -> str:
+    words = [str(value) for value in values]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -1,0 +1,48 @@
+"""Estimated seconds of a study's parts, from figures measured on one machine; they weigh progress and dry runs."""
+
+from __future__ import annotations
+
+REFERENCE = "figures measured with the embedded models at 64 px on one core of a 2-core machine"
+
+DREAMBOOTH_SECONDS_PER_IMAGE = 0.022
+"""One image of one training step, instance or prior."""
+GENERATE_SECONDS_PER_IMAGE_STEP = 0.009
+"""One guided sampling step of one image."""
+RECONSTRUCT_SECONDS_PER_IMAGE = 0.02
+CLASSIFY_SECONDS_PER_IMAGE = 0.0012
+"""One image of one training step of the embedded small net."""
+AUDIT_SECONDS_PER_IMAGE = 0.02
+START_SECONDS = 2.0
+"""Loading models and reading images, once a stage."""
+INTAKE_SECONDS_PER_IMAGE = 0.01
+EVALUATION_SECONDS_PER_CELL = 0.3
+REPORT_SECONDS = 5.0
+KILOBYTES_PER_IMAGE = 10.0
+MEGABYTES_PER_GENERATOR = 25.0
+MEGABYTES_PER_CLASSIFIER = 4.0
+
+
+def dreambooth_seconds(steps: int, images_per_step: int) -> float:
+    """One fine-tuning."""
+    return START_SECONDS + steps * images_per_step * DREAMBOOTH_SECONDS_PER_IMAGE
+
+
+def generate_seconds(images: int, steps: int, *, is_guided: bool) -> float:
+    """One text-to-image set."""
+    per_step = GENERATE_SECONDS_PER_IMAGE_STEP if is_guided else GENERATE_SECONDS_PER_IMAGE_STEP / 2
+    return START_SECONDS + images * (steps * per_step + RECONSTRUCT_SECONDS_PER_IMAGE)
+
+
+def reconstruct_seconds(images: int) -> float:
+    """One set of autoencoder round-trips."""
+    return START_SECONDS + images * RECONSTRUCT_SECONDS_PER_IMAGE
+
+
+def classify_seconds(steps: int, images_per_step: int) -> float:
+    """One classifier."""
+    return START_SECONDS + steps * images_per_step * CLASSIFY_SECONDS_PER_IMAGE
+
+
+def audit_seconds(images: int) -> float:
+    """One audit."""
+    return START_SECONDS + images * AUDIT_SECONDS_PER_IMAGE

@@ -1,0 +1,109 @@
+"""A base is pretrained from nothing in seconds at toy size, resumes, and loads with plain diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from tenfold.core.errors import InputError
+from tenfold.core.executor import SerialExecutor
+from tenfold.core.progress import NullProgress
+from tenfold.core.run_record import Result
+from tenfold.core.seeds import torch_generator
+from tenfold.core.workspace import Workspace
+from tenfold.finetuning.pretrain import run
+from tenfold.finetuning.pretrain_autoencoder import build_autoencoder, draw_crops, standardize_latents
+from tenfold.finetuning.pretrain_config import AutoencoderConfig, DenoiserConfig, FeatureConfig, PretrainConfig
+from tenfold.finetuning.pretrain_tokenizer import train_tokenizer
+
+TINY = PretrainConfig(
+    name="tiny",
+    archive_images=48,
+    image_size_px=16,
+    autoencoder=AutoencoderConfig(
+        block_out_channels=(16, 56, 16), latent_channels=2, norm_num_groups=2, crop_px=8, crop_steps=4,
+        crop_batch_size=4, full_steps=3, full_batch_size=2, decoder_steps=2,
+    ),
+    denoiser=DenoiserConfig(
+        block_out_channels=(16, 16), attention_heads=2, text_hidden_size=16, text_layers=1, vocabulary_size=700,
+        steps=4, batch_size=4,
+    ),
+    features=FeatureConfig(channels=(8, 8, 16), steps=4, batch_size=4),
+    checkpointing_steps=2,
+)  # fmt: skip
+
+
+def _run(path: Path, config: PretrainConfig = TINY) -> Result:
+    workspace = Workspace.open_or_create(path, name="test", root_seed=1, data_license="CC0")
+    with SerialExecutor() as executor:
+        return run(config, workspace, executor, NullProgress())
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    path = tmp_path_factory.mktemp("pretrain")
+    return path, _run(path)
+
+
+def test_the_base_loads_with_plain_diffusers_and_draws(pretrained: tuple[Path, Result]) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(pretrained[1].folder / "base")
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.float32
+    images = pipeline(
+        ["a photo of nevus", "a photo of ohwx \u76ae\u819a"],
+        num_inference_steps=2,
+        output_type="np",
+        generator=torch_generator(1),
+    ).images
+    assert images.shape == (2, 16, 16, 3)
+    assert np.isfinite(images).all()
+
+
+def test_the_record_tells_steps_and_a_second_call_does_nothing(pretrained: tuple[Path, Result]) -> None:
+    path, result = pretrained
+    assert result.summary["steps"] == {"autoencoder-decoder": 2, "denoiser": 4, "features": 4}
+    assert set(result.summary["mean_loss_of_last_100_steps"]) == {"denoiser", "autoencoder-decoder", "features"}
+    assert _run(path).was_finished
+
+
+def test_pretraining_is_repeatable(pretrained: tuple[Path, Result], tmp_path: Path) -> None:
+    assert _run(tmp_path).outputs == pretrained[1].outputs
+
+
+def test_more_processes_than_workers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 processes"):
+        _run(tmp_path, TINY.model_copy(update={"data_parallel": 2}))
+
+
+def test_standardized_latents_leave_pictures_as_they_were() -> None:
+    vae = build_autoencoder(TINY.autoencoder, 16, seed=3).eval()
+    images = np.random.default_rng(1).integers(0, 255, (64, 16, 16, 3), dtype=np.uint8)
+    pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        before = vae.decode(vae.encode(pictures).latent_dist.mean).sample
+        standardize_latents(vae, images)
+        posterior = vae.encode(pictures).latent_dist
+        after = vae.decode(posterior.mean).sample
+    assert torch.allclose(before, after, atol=1e-4)
+    assert torch.allclose(posterior.mean.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-4)
+    variance = (posterior.mean.square() + posterior.var).mean(dim=(0, 2, 3))
+    assert torch.allclose(variance, torch.ones(2), atol=1e-3)
+
+
+def test_crops_are_keyed_by_their_seed() -> None:
+    images = np.random.default_rng(1).integers(0, 255, (5, 16, 16, 3), dtype=np.uint8)
+    assert np.array_equal(draw_crops(images, 6, 8, seed=4), draw_crops(images, 6, 8, seed=4))
+    assert not np.array_equal(draw_crops(images, 6, 8, seed=4), draw_crops(images, 6, 8, seed=5))
+
+
+def test_any_text_is_tokenized_and_common_words_are_whole(tmp_path: Path) -> None:
+    captions = ["a photo of seborrheic keratosis, on dark skin, Fitzpatrick skin type V"] * 5
+    tokenizer = train_tokenizer(captions, tmp_path, vocabulary_size=900, max_length=48)
+    assert "keratosis</w>" in tokenizer.tokenize("Keratosis")
+    text = "\u76ae\u819a ohwx \u00dcberraschung"
+    assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text.lower()
+    assert tokenizer.unk_token_id not in tokenizer(text, add_special_tokens=False)["input_ids"]

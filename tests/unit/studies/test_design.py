@@ -1,0 +1,172 @@
+"""The plan of a study: counts per arm, disjoint images, nested sizes, seeds apart, and what data cannot carry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import sha256
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tenfold.core.errors import DesignError, TenfoldError
+from tenfold.data.manifest import make_manifest
+from tenfold.studies.design import Design, StudyPlan, automatic_training_sizes, plan_study
+
+ARMS = ("real_only", "real_transforms", "real_autoencoder", "hybrid", "synthetic_only", "fresh_real")
+CURVE = ("real_only", "real_transforms")
+
+
+def made_up_table(train: int = 40, validation: int = 12, test: int = 10, labels: tuple[str, ...] = ("a", "b")) -> Any:
+    """Real rows with a split; one patient an image. Perceptual hashes lie far apart."""
+    rows = []
+    for label in labels:
+        for split, count in (("train", train), ("val", validation), ("test", test)):
+            for index in range(count):
+                digest = sha256(f"{label}-{split}-{index}".encode()).hexdigest()
+                rows.append(
+                    {
+                        "image_id": digest[:16],
+                        "path": f"data/images/{digest[:16]}.png",
+                        "label": label,
+                        "source": "real",
+                        "split": split,
+                        "patient_id": f"p-{digest[:8]}",
+                        "width_px": 64,
+                        "height_px": 64,
+                        "sha256": digest,
+                        "phash": digest[16:32],
+                    }
+                )
+    return make_manifest(rows)
+
+
+def made_up_plan(**changes: Any) -> StudyPlan:
+    design: dict[str, Any] = {
+        "name": "main",
+        "arms": ARMS,
+        "curve_arms": CURVE,
+        "training_sizes": (4, 8, 16),
+        "synthetic_training_sizes": (4,),
+        "seeds": 3,
+        "synthetic_ratio": 2,
+    }
+    return plan_study(Design(**{**design, **changes}), made_up_table(), root_seed=7)
+
+
+def split_of(table: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(table["image_id"].astype(str), table["split"].astype(str), strict=True))
+
+
+def test_cells_per_arm_and_size() -> None:
+    plan = made_up_plan()
+    counted = Counter((cell.arm, cell.training_size) for cell in plan.cells)
+    expected = {(arm, size): 3 for arm in CURVE for size in (4, 8, 16)} | {(arm, 4): 3 for arm in ARMS}
+    assert dict(counted) == expected
+    assert len({cell.name for cell in plan.cells}) == len(plan.cells)
+    assert [chain.name for chain in plan.chains] == ["main-n4-s0", "main-n4-s1", "main-n4-s2"]
+
+
+def test_images_of_a_cell_never_overlap_and_stay_in_their_split() -> None:
+    split = split_of(made_up_table())
+    for cell in made_up_plan().cells:
+        assert {split[image_id] for image_id in (*cell.train_ids, *cell.extra_ids)} <= {"train"}
+        assert {split[image_id] for image_id in cell.validation_ids} == {"val"}
+        assert not set(cell.train_ids) & set(cell.extra_ids)
+        assert len(set(cell.train_ids)) == len(cell.train_ids)
+
+
+def test_generators_see_exactly_their_cells_training_images() -> None:
+    plan = made_up_plan()
+    for chain in plan.chains:
+        cells = [cell for cell in plan.cells if cell.synthetic_set == chain.text_set and cell.arm == "hybrid"]
+        assert cells
+        assert all(set(cell.train_ids) == set(chain.training_ids) for cell in cells)
+
+
+def test_sizes_nest_within_a_seed() -> None:
+    plan = made_up_plan()
+    for seed_index in range(3):
+        cells = [cell for cell in plan.cells if cell.arm == "real_only" and cell.seed_index == seed_index]
+        small, middle, large = sorted(cells, key=lambda cell: cell.training_size)
+        assert set(small.train_ids) < set(middle.train_ids) < set(large.train_ids)
+        assert set(small.validation_ids) < set(middle.validation_ids)
+
+
+def test_validation_is_at_most_as_large_as_training() -> None:
+    plan = made_up_plan()
+    sizes = {cell.training_size: len(cell.validation_ids) for cell in plan.cells if cell.arm == "real_only"}
+    assert sizes == {4: 8, 8: 16, 16: 24}  # 12 validation images a class are all there are
+
+
+def test_arms_of_a_seed_share_images_and_seeds_which_differ_between_seeds() -> None:
+    plan = made_up_plan()
+    at_four = [cell for cell in plan.cells if cell.training_size == 4 and cell.arm != "synthetic_only"]
+    by_seed = {index: {cell.train_ids for cell in at_four if cell.seed_index == index} for index in range(3)}
+    assert all(len(ids) == 1 for ids in by_seed.values())
+    assert len(set.union(*by_seed.values())) == 3
+    seeds = {(cell.subset_seed, cell.generator_seed, cell.classifier_seed) for cell in plan.cells}
+    assert len(seeds) == 3
+    assert len({seed for triple in seeds for seed in triple}) == 9
+
+
+def test_arm_settings() -> None:
+    cells = {cell.arm: cell for cell in made_up_plan().cells if cell.training_size == 4 and cell.seed_index == 0}
+    assert (cells["hybrid"].synthetic_share, cells["hybrid"].synthetic_ratio) == (0.25, 2.0)
+    assert (cells["synthetic_only"].train_ids, cells["synthetic_only"].synthetic_share) == ((), 1.0)
+    assert cells["real_autoencoder"].synthetic_set == "main-n4-s0-autoencoder"
+    assert len(cells["fresh_real"].extra_ids) == 2 * len(cells["fresh_real"].train_ids)
+    assert [arm for arm, cell in cells.items() if not cell.transforms] == ["real_only"]
+
+
+def test_the_same_request_gives_the_same_plan_whatever_the_row_order() -> None:
+    design = Design("main", ARMS, CURVE, (4,), (4,), seeds=2)
+    table = made_up_table()
+    shuffled = table.sample(frac=1, random_state=3)
+    assert plan_study(design, table, 1) == plan_study(design, shuffled, 1)
+    assert plan_study(design, table, 1) != plan_study(design, table, 2)
+
+
+def test_more_seeds_leave_the_first_ones_as_they_are() -> None:
+    few, more = made_up_plan(seeds=2), made_up_plan(seeds=3)
+    assert set(few.cells) < set(more.cells)
+
+
+def test_sizes_the_data_cannot_carry_say_what_is_possible() -> None:
+    with pytest.raises(DesignError) as caught:
+        made_up_plan(training_sizes=(4, 64))
+    assert "at most 40 a class" in caught.value.expected
+    assert "a 40, b 40" in caught.value.expected
+    assert "[5, 10, 20, 40]" in caught.value.todo
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(TenfoldError, match="1 class"):
+        plan_study(Design("main", ARMS), made_up_table(labels=("a",)), 0)
+
+
+def test_sizes_chosen_from_the_data_are_told() -> None:
+    plan = made_up_plan(training_sizes=None, synthetic_training_sizes=None)
+    assert (plan.training_sizes, plan.synthetic_training_sizes) == ((5, 10, 20, 40), (10,))
+    assert any("5, 10, 20 and 40 images a class" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(("smallest", "sizes"), [(3, (3,)), (5, (5,)), (66, (5, 10, 20, 40)), (0, (1,))])
+def test_automatic_training_sizes(smallest: int, sizes: tuple[int, ...]) -> None:
+    assert automatic_training_sizes(smallest) == sizes
+
+
+def test_headroom_is_noted_when_short_and_dropped_when_nothing_is_left() -> None:
+    short = made_up_plan(training_sizes=(20,), synthetic_training_sizes=(20,), synthetic_ratio=10)
+    assert any("1.0 per training image" in note for note in short.notes)
+    without = made_up_plan(training_sizes=(40,), synthetic_training_sizes=(40,))
+    assert all(cell.arm != "fresh_real" for cell in without.cells)
+    assert any("headroom arm is not run" in note for note in without.notes)
+
+
+def test_cell_table_holds_what_other_rooms_read() -> None:
+    table = made_up_plan().cell_table()
+    needed = {"cell", "folder", "arm", "training_size", "seed_index", "subset_seed", "generator_seed"}
+    needed |= {"classifier_seed", "train_ids", "validation_ids", "extra_ids", "synthetic_set", "strategy"}
+    assert needed <= set(table.columns)
+    assert isinstance(table["train_ids"].iloc[0], list)
