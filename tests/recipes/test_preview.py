@@ -36,7 +36,9 @@ def test_the_command_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_sizes_that_the_data_cannot_carry_fail_before_the_run() -> None:
     with pytest.raises(DesignError) as caught:
-        preview_recipe(load_recipe("demo", {**SETTINGS, "study.training_sizes": [2, 500]}, mini=True), 2, NullProgress())
+        preview_recipe(
+            load_recipe("demo", {**SETTINGS, "study.training_sizes": [2, 500]}, mini=True), 2, NullProgress()
+        )
     assert "annulosis 1" in caught.value.expected
 
 

@@ -1,4 +1,4 @@
-"""The demo, cut to seconds: run again it gives the same hashes; killed or interrupted at any moment it resumes to them."""
+"""The demo, cut to seconds: run again it gives the same hashes; killed or interrupted, it resumes to them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,9 +49,7 @@ def test_the_demo_ends_in_a_report_and_replays_from_python(finished: Path, tmp_p
     assert any("mini run" in note for note in result["notes"])
     assert "mini run" in (finished / "report" / "report.html").read_text()
 
-    again = tenfold.run(
-        "demo", mini=True, workspace=tmp_path / "again", settings=mini_demo.SETTINGS, executor="serial"
-    )
+    again = tenfold.run("demo", mini=True, workspace=tmp_path / "again", settings=mini_demo.SETTINGS, executor="serial")
     assert again.verdict.word == result["verdict"]["word"]
     assert again.report_path.is_file()
     assert mini_demo.output_hashes(tmp_path / "again") == mini_demo.output_hashes(finished)
@@ -82,6 +81,18 @@ def test_the_written_recipe_replays_the_run(finished: Path, tmp_path: Path) -> N
     summary = tenfold.run(str(finished / "recipe.yaml"), workspace=tmp_path / "replayed", executor="serial")
     assert summary.report_path.is_file()
     assert mini_demo.output_hashes(tmp_path / "replayed") == mini_demo.output_hashes(finished)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_can_use_workers(finished: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    options = f"mini=True, workspace={str(tmp_path / 'ws')!r}, settings={mini_demo.SETTINGS!r}, workers=1"
+    script.write_text(f"import tenfold\nprint(tenfold.run('demo', {options}).verdict.word)\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], env=mini_demo.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["not_testable"], done.stderr
+    assert mini_demo.output_hashes(tmp_path / "ws") == mini_demo.output_hashes(finished)
 
 
 @pytest.mark.slow

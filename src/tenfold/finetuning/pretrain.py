@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tenfold.core.errors import InputError
 from tenfold.core.executor import Executor
+from tenfold.core.files import write_json_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
-from tenfold.finetuning.pretrain_archive import Archive, gather_manifest, open_archive, render_phantom_archive
+from tenfold.finetuning.pretrain_archive import SPLITS, Archive, gather_manifest, open_archive, render_phantom_archive
 from tenfold.finetuning.pretrain_config import PretrainConfig
-from tenfold.finetuning.pretrain_export import export_base, export_features
+from tenfold.finetuning.pretrain_export import PARTS, export_base, export_features
 from tenfold.finetuning.pretrain_tasks import (
     MOMENTS_SHARD_IMAGES,
     MomentsTask,
@@ -27,15 +28,17 @@ from tenfold.finetuning.pretrain_tokenizer import train_tokenizer
 from tenfold.finetuning.process_group import Rank
 
 PHANTOM = "phantom"
+TRAINING_ROWS = "training_rows.json"
 
 
 def run(config: PretrainConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
-    """Train a base into ``models/<name>/``: a diffusers folder, the feature net in ``features/`` and the run record.
+    """Train a base into ``models/<name>/``: a diffusers folder, the feature net in ``features/``, the ids of the images
+    it has seen in ``training_rows.json`` (none from the phantom's archive) and the run record.
 
     Interrupted, the same call goes on from the newest checkpoint of each part.
     """
     _check(config, executor)
-    inputs = [] if config.archive == PHANTOM else [workspace.resolve(config.archive)]
+    inputs = [] if config.archive == PHANTOM else [workspace.resolve(config.archive), *_sealed_split(workspace)]
     stage = begin_stage(workspace, "pretrain", f"models/{config.name}", config, inputs, seed=config.seed)
     if stage.is_finished:
         return stage.result()
@@ -43,11 +46,13 @@ def run(config: PretrainConfig, workspace: Workspace, executor: Executor, progre
     archive = make_archive(work, workspace, executor, progress)
     train_latent_space(work, executor, progress)
     losses = train_on_latents(work, executor, progress)
-    base, features = stage.folder / "base", stage.folder / "features"
-    steps = export_base(config, work.folder, base)
-    steps["features"] = export_features(config, work.folder, features)
+    steps = export_base(config, work.folder, stage.folder)
+    steps["features"] = export_features(config, work.folder, stage.folder / "features")
+    rows = stage.folder / TRAINING_ROWS
+    write_json_atomic(rows, {"image_ids": archive.image_ids})
     summary = {"archive_images": len(archive), "steps": steps, "mean_loss_of_last_100_steps": losses}
-    return stage.finish([base, features], summary)
+    names = ("model_index.json", *PARTS, "features", TRAINING_ROWS)
+    return stage.finish([stage.folder / name for name in names], summary)
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,11 @@ def _train(tasks: list[TrainingTask], executor: Executor, progress: Progress) ->
                 losses[name] = loss
             shown.advance()
     return losses
+
+
+def _sealed_split(workspace: Workspace) -> list[Path]:
+    path = workspace.resolve(SPLITS)
+    return [path] if path.is_file() else []
 
 
 def _alone(config: PretrainConfig) -> PretrainConfig:

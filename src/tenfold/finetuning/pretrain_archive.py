@@ -18,9 +18,11 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.images import decode_image, resize_and_crop
 from tenfold.data.manifest import read_manifest
 from tenfold.data.phantom import make_archive_batch
+from tenfold.data.splits import read_sealed_split, with_split
 
 _SHARD_IMAGES = 1024
 _IMAGES, _ROWS = "images.npy", "rows.json"
+SPLITS = "data/splits.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Archive:
     labels: Sequence[str]
     attributes: Sequence[Sequence[str]]
     skin_types: NDArray[np.int64]
+    image_ids: Sequence[str] = ()
+    """Of a workspace's images; empty for the phantom's archive."""
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -78,17 +82,10 @@ def render_phantom_archive(
 def gather_manifest(folder: Path, workspace: Workspace, manifest: str, *, image_size_px: int) -> Archive:
     """Images and captions of a workspace manifest as an archive in ``folder``; rows without caption get their label's.
 
-    Raises DataError when a row belongs to the validation or test split, or has neither a caption nor a label.
+    Of the workspace's full real manifest the training split is taken. Raises DataError when another manifest holds
+    rows of the validation or test split, or a row has neither a caption nor a label.
     """
-    table = read_manifest(workspace.resolve(manifest))
-    held_out = table[table["split"].isin(["val", "test"])]
-    if len(held_out):
-        raise DataError(
-            f"{len(held_out)} of {len(table)} rows belong to the validation or test split",
-            where=manifest,
-            expected="training images only",
-            todo="write a manifest without them",
-        )
+    table = _training_rows(workspace, manifest)
     rows = table.to_dict("records")
     labels = [_text(row["label"]) for row in rows]
     captions = [_text(row["caption"]) or f"a photo of {label}" for row, label in zip(rows, labels, strict=True)]
@@ -102,6 +99,7 @@ def gather_manifest(folder: Path, workspace: Workspace, manifest: str, *, image_
         "kinds": ["" for _ in rows],
         "labels": labels,
         "attributes": [() for _ in rows],
+        "image_ids": [str(row["image_id"]) for row in rows],
         "skin_types": [int(float(_text(row["skin_type"]) or 0)) for row in rows],
     }
     with write_atomic(folder / _IMAGES) as temporary, open(temporary, "wb") as stream:
@@ -120,6 +118,7 @@ def open_archive(folder: Path) -> Archive:
         labels=columns["labels"],
         attributes=columns["attributes"],
         skin_types=np.array(columns["skin_types"], dtype=np.int64),
+        image_ids=columns.get("image_ids", []),
     )
 
 
@@ -149,6 +148,23 @@ def _gather(folder: Path, shards: Sequence[_Shard]) -> None:
                 columns.setdefault(name, []).extend(values)
         target.flush()
     write_json_atomic(folder / _ROWS, columns)
+
+
+def _training_rows(workspace: Workspace, manifest: str) -> pd.DataFrame:
+    """Rows that a generator may see; rows without a split get theirs from the sealed split."""
+    table = read_manifest(workspace.resolve(manifest))
+    if table["split"].isna().any():
+        table = with_split(table, read_sealed_split(workspace.resolve(SPLITS)))
+        return table[table["split"] == "train"]
+    held_out = table[table["split"] != "train"]
+    if len(held_out):
+        raise DataError(
+            f"{len(held_out)} of {len(table)} rows belong to the validation or test split",
+            where=manifest,
+            expected="training images only",
+            todo="write a manifest without them",
+        )
+    return table
 
 
 def _text(value: object) -> str:

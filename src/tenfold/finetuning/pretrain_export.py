@@ -19,6 +19,10 @@ from tenfold.finetuning.pretrain_tasks import load_trained, make_denoiser, make_
 from tenfold.models.pipelines import quiet_loading
 
 
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+"""The folders of a base; model_index.json names them."""
+
+
 def export_base(config: PretrainConfig, work: Path, folder: Path) -> dict[str, int]:
     """Write the newest averaged weights of a pretraining, finished or not, as float16 safetensors into ``folder``.
 
@@ -31,7 +35,8 @@ def export_base(config: PretrainConfig, work: Path, folder: Path) -> dict[str, i
         steps["autoencoder-decoder"] = load_trained({"vae": vae}, work / "autoencoder-decoder")
     unet, text_encoder, tokenizer = make_denoiser(config, work)
     steps["denoiser"] = load_trained({"unet": unet, "text_encoder": text_encoder}, work / "denoiser")
-    shutil.rmtree(folder, ignore_errors=True)
+    for part in PARTS:
+        shutil.rmtree(folder / part, ignore_errors=True)
     with quiet_loading():
         StableDiffusionPipeline(
             vae=_halved(vae),
@@ -47,7 +52,8 @@ def export_base(config: PretrainConfig, work: Path, folder: Path) -> dict[str, i
     shutil.copyfile(work / "tokenizer" / "merges.txt", folder / "tokenizer" / "merges.txt")
     for name in ("model_index.json", "vae/config.json", "unet/config.json", "text_encoder/config.json"):
         _forget_origin(folder / name)
-    _let_all_read(folder)
+    for part in PARTS:
+        _let_all_read(folder / part)
     return steps
 
 
@@ -70,8 +76,8 @@ def _halved(module: nn.Module) -> Any:
 
 def _let_all_read(folder: Path) -> None:
     """Weights are written for their owner alone by safetensors; an installed package is read by everyone."""
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def _forget_origin(path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
-from tenfold.core.files import write_json_atomic
+from tenfold.core.files import write_json_atomic, write_text_atomic
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 _END_OF_WORD = "</w>"
@@ -21,44 +21,60 @@ def train_tokenizer(captions: Iterable[str], folder: Path, *, vocabulary_size: i
     """Learn merges, write the tokenizer's files into ``folder`` and load it from there.
 
     Words of the archive weigh more than general ones, so that a caption's words become single tokens; every byte is
-    a token, so that any text in any language can be encoded. Word ends are marked as in CLIP.
+    a token, with and without an end of word, so that any text in any language can be encoded. ``vocabulary_size``
+    counts the bytes, the merges and the two marks of start and end, not the bytes' word-end forms.
     """
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size - 2,
-        min_frequency=2,
-        special_tokens=[],
-        initial_alphabet=_byte_alphabet(),
-        end_of_word_suffix=_END_OF_WORD,
-        show_progress=False,
-    )
-    learner = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
-    learner.normalizer = normalizers.Lowercase()
-    learner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), ByteLevel(add_prefix_space=False)])
-    words = Counter(word for caption in captions for word in caption.lower().split())
-    corpus = [" ".join([word] * (20 + count.bit_length())) for word, count in sorted(words.items())]
-    general = [word for word in _GENERAL_WORDS.read_text(encoding="utf-8").split() if not word.startswith("#")]
-    learner.train_from_iterator([*corpus, *(f"{word} {word}" for word in general)], trainer)
-    merges = [tuple(pair) for pair in _merges(learner)]
-    letters = _byte_alphabet()
-    tokens = [
-        *letters,
-        *(letter + _END_OF_WORD for letter in letters),
-        *dict.fromkeys("".join(pair) for pair in merges),
-    ]
-    vocabulary = {token: index for index, token in enumerate(dict.fromkeys([*tokens, START, END]))}
+    letters = sorted(ByteLevel.alphabet())
+    merges = learn_merges(_word_counts(captions), vocabulary_size - len(letters) - 2)
+    tokens = [*letters, *(letter + _END_OF_WORD for letter in letters), *("".join(pair) for pair in merges), START, END]
+    vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length)
     tokenizer.save_pretrained(folder)
     write_json_atomic(folder / "vocab.json", vocabulary)
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+    write_text_atomic(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
     return tokenizer
 
 
-def _byte_alphabet() -> list[str]:
-    return sorted(ByteLevel.alphabet())
+def learn_merges(word_counts: Mapping[str, int], count: int) -> list[tuple[str, str]]:
+    """Byte-pair merges (Sennrich et al. 2016), most frequent pair first, ties by the pair's text; at most ``count``.
 
-
-def _merges(learner: Tokenizer) -> list[list[str]]:
-    import json
-
-    merges: list[list[str]] = json.loads(learner.to_str())["model"]["merges"]
+    Written out here because the order of ties in `tokenizers` changes from run to run. Pairs seen once are left alone.
+    """
+    words = {word: [*word[:-1], word[-1] + _END_OF_WORD] for word in sorted(word_counts)}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < count:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in words.items():
+            for pair in pairwise(parts):
+                pairs[pair] += word_counts[word]
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
+        if best is None or pairs[best] < 2:
+            break
+        merges.append(best)
+        words = {word: _merged(parts, best) for word, parts in words.items()}
     return merges
+
+
+def _word_counts(captions: Iterable[str]) -> dict[str, int]:
+    """Words as the tokenizer will see them (bytes as letters), archive words weighing 20 and more, general ones 2."""
+    seen = Counter(word for caption in captions for word in _split(caption))
+    counts = {word: 20 + number.bit_length() for word, number in seen.items()}
+    for word in _split(_GENERAL_WORDS.read_text(encoding="utf-8")):
+        counts[word] = counts.get(word, 0) + 2
+    return counts
+
+
+def _split(text: str) -> list[str]:
+    """Lower-case words and signs, each with its bytes written as letters, split as CLIP's tokenizer does."""
+    pieces = CLIPTokenizer().backend_tokenizer.pre_tokenizer.pre_tokenize_str(" ".join(text.lower().split()))
+    return [piece for piece, _ in pieces]
+
+
+def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return joined

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from tenfold.core.errors import DesignError, Faults
-from tenfold.core.seeds import derive_seed
-from tenfold.data.subsets import nested_subset
+from tenfold.studies.draws import Draw
 
 SMALLEST_AUTOMATIC_SIZE = 5
 PREFERRED_GENERATOR_SIZE = 10
@@ -125,7 +124,7 @@ def plan_study(design: Design, table: pd.DataFrame, root_seed: int) -> StudyPlan
     chains: list[Chain] = []
     cells: list[Cell] = []
     for seed_index in range(design.seeds):
-        draw = _Draw(train, validation, labels, root_seed, seed_index)
+        draw = Draw(train, validation, labels, root_seed, seed_index)
         for size in sizes:
             if size in synthetic_sizes and (needs_text or needs_autoencoder):
                 chains.append(
@@ -145,47 +144,6 @@ def plan_study(design: Design, table: pd.DataFrame, root_seed: int) -> StudyPlan
                     continue
                 cells.append(_cell(arm, size, design, draw, notes))
     return StudyPlan(design.name, labels, sizes, synthetic_sizes, tuple(chains), tuple(cells), tuple(notes))
-
-
-class _Draw:
-    """The subsets and seeds of one repetition."""
-
-    def __init__(
-        self, train: pd.DataFrame, validation: pd.DataFrame, labels: Sequence[str], root_seed: int, seed_index: int
-    ) -> None:
-        self._root_seed = root_seed
-        self.seed_index = seed_index
-        self._train = _orders(train, labels, self.seed("subset"))
-        self._validation = _orders(validation, labels, self.seed("subset"))
-
-    def seed(self, kind: str) -> int:
-        return derive_seed(self._root_seed, kind, self.seed_index)
-
-    def training(self, per_class: int) -> tuple[str, ...]:
-        """At most `per_class` training images of each class."""
-        return _first_of_each(self._train, per_class)
-
-    def fresh(self, per_class: int, ratio: int) -> tuple[str, ...]:
-        """Up to `ratio` further images of the nested order for each training image."""
-        own = set(self.training(per_class))
-        return tuple(image_id for image_id in self.training(per_class * (1 + ratio)) if image_id not in own)
-
-    def validation(self, per_class: int) -> tuple[str, ...]:
-        """At most `per_class` validation images of each class."""
-        return _first_of_each(self._validation, per_class)
-
-
-def _orders(table: pd.DataFrame, labels: Sequence[str], seed: int) -> list[list[str]]:
-    """Of each class all images, in the order in which nested subsets take them."""
-    orders = []
-    for label in labels:
-        rows = table[table["label"] == label]
-        orders.append(nested_subset(rows, per_class=len(rows), seed=seed))
-    return orders
-
-
-def _first_of_each(orders: Sequence[Sequence[str]], count: int) -> tuple[str, ...]:
-    return tuple(image_id for order in orders for image_id in order[:count])
 
 
 def _sizes(design: Design, available: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], list[str]]:
@@ -268,7 +226,7 @@ def _arms_at(size: int, design: Design, synthetic_sizes: Sequence[int]) -> list[
     return arms
 
 
-def _cell(arm: str, size: int, design: Design, draw: _Draw, notes: list[str]) -> Cell:
+def _cell(arm: str, size: int, design: Design, draw: Draw, notes: list[str]) -> Cell:
     chain = f"{design.name}-n{size}-s{draw.seed_index}"
     extra: tuple[str, ...] = ()
     synthetic_set, ratio, share, strategy = None, 0.0, 0.0, "none"

@@ -9,16 +9,20 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from tenfold.core.errors import InputError
+from tenfold.core.errors import DataError, InputError
 from tenfold.core.executor import SerialExecutor
+from tenfold.core.files import read_json
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result
 from tenfold.core.seeds import torch_generator
 from tenfold.core.workspace import Workspace
+from tenfold.data.manifest import read_manifest, write_manifest
 from tenfold.finetuning.pretrain import run
+from tenfold.finetuning.pretrain_archive import gather_manifest
 from tenfold.finetuning.pretrain_autoencoder import build_autoencoder, draw_crops, standardize_latents
 from tenfold.finetuning.pretrain_config import AutoencoderConfig, DenoiserConfig, FeatureConfig, PretrainConfig
 from tenfold.finetuning.pretrain_tokenizer import train_tokenizer
+from tests.tiny_data import ids_of, make_tiny_workspace
 
 TINY = PretrainConfig(
     name="tiny",
@@ -50,7 +54,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 
 
 def test_the_base_loads_with_plain_diffusers_and_draws(pretrained: tuple[Path, Result]) -> None:
-    pipeline = StableDiffusionPipeline.from_pretrained(pretrained[1].folder / "base")
+    pipeline = StableDiffusionPipeline.from_pretrained(pretrained[1].folder)
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.float32
     images = pipeline(
@@ -66,6 +70,7 @@ def test_the_base_loads_with_plain_diffusers_and_draws(pretrained: tuple[Path, R
 def test_the_record_tells_steps_and_a_second_call_does_nothing(pretrained: tuple[Path, Result]) -> None:
     path, result = pretrained
     assert result.summary["steps"] == {"autoencoder-decoder": 2, "denoiser": 4, "features": 4}
+    assert read_json(result.folder / "training_rows.json") == {"image_ids": []}
     assert set(result.summary["mean_loss_of_last_100_steps"]) == {"denoiser", "autoencoder-decoder", "features"}
     assert _run(path).was_finished
 
@@ -107,3 +112,21 @@ def test_any_text_is_tokenized_and_common_words_are_whole(tmp_path: Path) -> Non
     text = "\u76ae\u819a ohwx \u00dcberraschung"
     assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text.lower()
     assert tokenizer.unk_token_id not in tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_a_workspace_manifest_gives_its_training_images_only(tmp_path: Path) -> None:
+    workspace = make_tiny_workspace(tmp_path, image_size_px=16)
+    archive = gather_manifest(tmp_path / "archive", workspace, "data/manifest.parquet", image_size_px=16)
+    assert tuple(archive.image_ids) == ids_of(workspace, "train")
+    assert archive.images.shape == (8, 16, 16, 3)
+    assert set(archive.labels) == {"mole", "rash"}
+    assert archive.captions[0].startswith("a photo of mole, red")
+    assert set(archive.skin_types) <= {1, 2, 3, 4}
+
+
+def test_a_manifest_with_held_out_rows_is_refused(tmp_path: Path) -> None:
+    workspace = make_tiny_workspace(tmp_path, image_size_px=16)
+    table = read_manifest(tmp_path / "data" / "manifest.parquet")
+    write_manifest(table.assign(split="test"), tmp_path / "data" / "other.parquet")
+    with pytest.raises(DataError, match="16 of 16 rows belong to the validation or test split"):
+        gather_manifest(tmp_path / "archive", workspace, "data/other.parquet", image_size_px=16)

@@ -62,7 +62,7 @@ def test_a_damaged_copy_of_the_shipped_base_is_refused(tmp_path: Path) -> None:
     shutil.copyfile(FOLDER / "digests.json", tmp_path / "digests.json")
     weights = tmp_path / "base" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match="unet/diffusion_pytorch_model.safetensors is damaged"):
+    with pytest.raises(CheckpointError, match=r"unet/diffusion_pytorch_model\.safetensors is damaged"):
         verified(tmp_path, "base")
 
 

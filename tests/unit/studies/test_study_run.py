@@ -152,7 +152,7 @@ def test_more_seeds_keep_what_is_done(tiny: Workspace, stages: StandIns) -> None
     stages.ran.clear()
     run_study(tiny, seeds=3)
     assert stages.ran
-    assert all(name.rstrip("-autoencoder").endswith("s2") for name in stages.ran)
+    assert all(name.removesuffix("-autoencoder").endswith("s2") for name in stages.ran)
 
 
 def test_without_prior_images_none_are_drawn(tiny: Workspace, stages: StandIns) -> None:
