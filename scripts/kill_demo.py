@@ -36,7 +36,8 @@ def main() -> int:
         if not killed_after(arguments.workspace, seconds):
             print(f"finished before kill {number}")
             break
-        print(f"kill {number} after {seconds:.1f} s in {', '.join(unfinished(arguments.workspace)) or 'start-up'}", flush=True)
+        hit = ", ".join(unfinished(arguments.workspace)) or "start-up"
+        print(f"kill {number} after {seconds:.1f} s in {hit}", flush=True)
     finished = subprocess.run(command(arguments.workspace), check=False)
     if finished.returncode:
         return finished.returncode

@@ -1,4 +1,7 @@
-"""A made-up finished study in a workspace for the tests of the report; long, as a study has many files."""
+"""A made-up finished study in a workspace, for the tests of the report.
+
+This file is long because a finished study has many files, and each test wants all of them.
+"""
 
 from __future__ import annotations
 
@@ -230,7 +233,7 @@ def _write_real(workspace: Workspace) -> pd.DataFrame:
     )
     write_text_atomic(
         workspace.path / "data/quarantine.csv",
-        "reason,path,line\nunreadable,/home/someone/images/a.png,4\nexact_duplicate,b.png,9\nunreadable,c.png,\n",
+        "reason,path,line\nunreadable,/data/someone/images/a.png,4\nexact_duplicate,b.png,9\nunreadable,c.png,\n",
     )
     nouns = {"scaly_patch": "scaly patch of skin"}
     write_run_record(workspace, "intake", "data/intake", {"source": "phantom", "class_nouns": nouns})

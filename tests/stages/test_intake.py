@@ -1,4 +1,7 @@
-"""Intake and split as stages: counts, quarantine, resume, determinism and bad input."""
+"""Intake and split as stages: counts, quarantine, resume, determinism and bad input.
+
+This file is long because each kind of bad input has its own test on its message.
+"""
 
 from __future__ import annotations
 

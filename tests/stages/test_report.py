@@ -168,7 +168,7 @@ def test_what_users_typed_is_shown_as_text(study: Workspace) -> None:
 
 
 def test_the_folders_of_whoever_ran_it_stay_out(study: Workspace) -> None:
-    write_run_record(study, "intake", "data/intake", {"source": "/home/someone/private/ham5"})
+    write_run_record(study, "intake", "data/intake", {"source": "/data/someone/private/ham5"})
     make_report(study)
     for name in ("report.html", "report.json"):
         text = (study.path / "report" / name).read_text(encoding="utf-8")

@@ -177,7 +177,8 @@ def _script_hidden_from(function: Callable[..., Any]) -> Iterator[None]:
     """
     script = vars(sys.modules["__main__"])
     is_needed = function.__module__ == "__main__"
-    hidden: dict[str, Any] = {} if is_needed else {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    names = () if is_needed else ("__file__", "__spec__")
+    hidden: dict[str, Any] = {name: script[name] for name in names if name in script}
     script.update(dict.fromkeys(hidden))
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -89,16 +90,26 @@ def write_moments(vae: AutoencoderKL, images: NDArray[np.uint8], path: Path, *, 
         np.save(stream, torch.cat(parts).contiguous().numpy())
 
 
+@dataclass(frozen=True)
+class CaptionedLatents:
+    """What the denoiser learns from: `moments` (N, 2, C, h, w) of ``write_moments`` and `input_ids` (N, T) of their
+    captions; `empty_ids` (T,) are those of no words."""
+
+    moments: NDArray[np.float16]
+    input_ids: NDArray[np.int64]
+    empty_ids: NDArray[np.int64]
+
+
 class DenoiserObjective:
     """Velocity prediction on archive latents under their captions, a share of which is left out."""
 
     def __init__(
-        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, moments: NDArray[np.float16],
-        input_ids: NDArray[np.int64], *, empty_ids: NDArray[np.int64], config: DenoiserConfig, seed: int, rank: Rank,
+        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, data: CaptionedLatents, *,
+        config: DenoiserConfig, seed: int, rank: Rank,
     ) -> None:  # fmt: skip
-        """moments: (N, 2, C, h, w) of ``write_moments``; input_ids: (N, T); empty_ids: (T,), no words."""
-        self._unet, self._text_encoder, self._moments, self._input_ids = unet, text_encoder, moments, input_ids
-        self._empty_ids, self._config, self._seed, self._rank = empty_ids, config, seed, rank
+        """Each process draws ``config.batch_size`` images at each step."""
+        self._unet, self._text_encoder, self._data = unet, text_encoder, data
+        self._config, self._seed, self._rank = config, seed, rank
         self._scheduler = build_scheduler()
         self._cost = averaging_gradients(_DenoiserCost(unet, text_encoder, self._scheduler, config.snr_gamma), rank)
 
@@ -110,11 +121,11 @@ class DenoiserObjective:
         """Scalar loss of the images of this step and process."""
         seed = derive_seed(self._seed, "denoiser", step, self._rank.rank)
         rng, generator = numpy_generator(seed), torch_generator(seed)
-        rows = np.sort(rng.integers(len(self._moments), size=self._config.batch_size))
-        moments = torch.from_numpy(self._moments[rows].astype(np.float32))
+        rows = np.sort(rng.integers(len(self._data.moments), size=self._config.batch_size))
+        moments = torch.from_numpy(self._data.moments[rows].astype(np.float32))
         latents = moments[:, 0] + moments[:, 1] * torch.randn(moments[:, 0].shape, generator=generator)
-        ids = self._input_ids[rows].copy()
-        ids[rng.random(len(rows)) < self._config.caption_dropout] = self._empty_ids
+        ids = self._data.input_ids[rows].copy()
+        ids[rng.random(len(rows)) < self._config.caption_dropout] = self._data.empty_ids
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(0, self._scheduler.config["num_train_timesteps"], (len(rows),), generator=generator)
         cost: torch.Tensor = self._cost(latents, noise, timesteps, torch.from_numpy(ids))

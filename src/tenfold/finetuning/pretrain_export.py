@@ -18,7 +18,6 @@ from tenfold.finetuning.pretrain_denoiser import build_scheduler
 from tenfold.finetuning.pretrain_tasks import load_trained, make_denoiser, make_feature_net, standard_autoencoder
 from tenfold.models.pipelines import quiet_loading
 
-
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 """The folders of a base; model_index.json names them."""
 

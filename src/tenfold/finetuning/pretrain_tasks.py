@@ -20,7 +20,13 @@ from tenfold.finetuning.loop import LoopSettings, Objective, averaged_weights, t
 from tenfold.finetuning.pretrain_archive import Archive, open_archive
 from tenfold.finetuning.pretrain_autoencoder import AutoencoderObjective, build_autoencoder, standardize_latents
 from tenfold.finetuning.pretrain_config import PretrainConfig
-from tenfold.finetuning.pretrain_denoiser import DenoiserObjective, build_denoiser, encode_captions, write_moments
+from tenfold.finetuning.pretrain_denoiser import (
+    CaptionedLatents,
+    DenoiserObjective,
+    build_denoiser,
+    encode_captions,
+    write_moments,
+)
 from tenfold.finetuning.pretrain_features import FeatureObjective, build_feature_net
 from tenfold.finetuning.pretrain_linear_start import start_linear
 from tenfold.finetuning.process_group import Rank, joined
@@ -166,9 +172,11 @@ def _train_decoder(task: TrainingTask, archive: Archive) -> float:
 def _train_denoiser(task: TrainingTask, archive: Archive) -> float:
     config = task.config.denoiser
     unet, text_encoder, tokenizer = make_denoiser(task.config, task.folder)
-    moments = open_moments(task.folder)
-    input_ids = encode_captions(tokenizer, archive.captions)
-    empty_ids = encode_captions(tokenizer, [""])[0]
+    data = CaptionedLatents(
+        moments=open_moments(task.folder),
+        input_ids=encode_captions(tokenizer, archive.captions),
+        empty_ids=encode_captions(tokenizer, [""])[0],
+    )
     settings = LoopSettings(
         max_train_steps=config.steps, learning_rate=config.learning_rate, lr_scheduler="cosine",
         lr_warmup_steps=min(200, config.steps // 10), adam_beta2=0.99, ema_decay=config.ema_decay,
@@ -176,10 +184,7 @@ def _train_denoiser(task: TrainingTask, archive: Archive) -> float:
     )  # fmt: skip
     return _run(
         task, settings,
-        lambda: DenoiserObjective(
-            unet, text_encoder, moments, input_ids, empty_ids=empty_ids, config=config, seed=task.config.seed,
-            rank=task.rank,
-        ),
+        lambda: DenoiserObjective(unet, text_encoder, data, config=config, seed=task.config.seed, rank=task.rank),
     )  # fmt: skip
 
 
