@@ -17,20 +17,13 @@ from tenfold.core.executor import ProcessExecutor
 from tenfold.core.files import write_json_atomic
 from tenfold.core.progress import NullProgress
 from tenfold.finetuning.pretrain import Work, make_archive, train_latent_space, train_on_latents
-from tenfold.finetuning.pretrain_config import AutoencoderConfig, DenoiserConfig, FeatureConfig, PretrainConfig
+from tenfold.finetuning.pretrain_config import PretrainConfig
 from tenfold.finetuning.pretrain_export import export_base, export_features
 from tenfold.models import embedded
 
 EMBEDDED = Path(embedded.__file__).parent
 
-CONFIG = PretrainConfig(
-    archive_images=65_536,
-    autoencoder=AutoencoderConfig(crop_steps=700, full_steps=60, decoder_steps=0),
-    denoiser=DenoiserConfig(steps=5000),
-    features=FeatureConfig(steps=2000),
-    data_parallel=2,
-    checkpointing_steps=100,
-)
+CONFIG = PretrainConfig(data_parallel=2, checkpointing_steps=100)
 """What the shipped weights were trained with (see MODEL_CARD.md)."""
 
 

@@ -14,7 +14,7 @@ _EXAMPLES = """[bold]Examples[/bold]
 
 tenfold pretrain --workspace base-training
 
-tenfold pretrain --workspace base-training --set unet_steps=1000
+tenfold pretrain --workspace base-training --set denoiser.steps=1000
 """
 
 

@@ -149,3 +149,10 @@ def _check(config: PretrainConfig, executor: Executor) -> None:
             expected=f"at most {executor.worker_count}",
             todo="give the executor more workers, or set data_parallel lower",
         )
+    for size in (config.autoencoder.crop_batch_size, config.autoencoder.full_batch_size, config.denoiser.batch_size):
+        if size % config.data_parallel:
+            raise InputError(
+                f"a batch of {size} cannot be shared evenly by {config.data_parallel} processes",
+                where="data_parallel",
+                expected="batch sizes that are multiples of it",
+            )

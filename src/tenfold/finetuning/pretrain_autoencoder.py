@@ -46,8 +46,9 @@ class AutoencoderObjective:
         self, vae: AutoencoderKL, images: NDArray[np.uint8], *, crop_px: int, batch_size: int, kl_weight: float,
         seed: int, rank: Rank,
     ) -> None:  # fmt: skip
-        """``batch_size`` crops of ``crop_px`` px are drawn at each step by each process."""
-        self._vae, self._images, self._crop_px, self._batch_size = vae, images, crop_px, batch_size
+        """``batch_size`` crops of ``crop_px`` px are drawn at each step, shared among the processes."""
+        self._vae, self._images, self._crop_px = vae, images, crop_px
+        self._batch_size = batch_size // rank.world_size
         self._seed, self._rank = seed, rank
         hold_anchors(vae)
         self._cost = averaging_gradients(_AutoencoderCost(vae, kl_weight), rank)

@@ -1,4 +1,4 @@
-"""Configuration of base pretraining."""
+"""Configuration of base pretraining; the defaults are those of the embedded base."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class AutoencoderConfig(StageConfig):
     norm_num_groups: int = Field(default=8, ge=1)
     kl_weight: float = Field(default=1e-4, ge=0)
     crop_px: int = Field(default=32, ge=8)
-    crop_steps: int = Field(default=1100, ge=1)
-    crop_batch_size: int = Field(default=32, ge=1, description="per process")
+    crop_steps: int = Field(default=700, ge=1)
+    crop_batch_size: int = Field(default=64, ge=1)
     crop_learning_rate: float = Field(default=1.2e-4, gt=0)
-    full_steps: int = Field(default=120, ge=1)
-    decoder_steps: int = Field(default=300, ge=0, description="last steps of the decoder alone; 0 leaves them out")
-    full_batch_size: int = Field(default=12, ge=1, description="per process")
+    full_steps: int = Field(default=60, ge=1)
+    decoder_steps: int = Field(default=0, ge=0, description="last steps of the decoder alone; 0 leaves them out")
+    full_batch_size: int = Field(default=24, ge=1)
     full_learning_rate: float = Field(default=1e-4, gt=0)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
 
@@ -40,7 +40,7 @@ class DenoiserConfig(StageConfig):
     caption_dropout: float = Field(default=0.1, ge=0, lt=1)
     snr_gamma: float = Field(default=5.0, gt=0)
     steps: int = Field(default=5000, ge=1)
-    batch_size: int = Field(default=32, ge=1, description="per process")
+    batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=8e-4, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
 
@@ -67,6 +67,6 @@ class PretrainConfig(StageConfig):
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     denoiser: DenoiserConfig = DenoiserConfig()
     features: FeatureConfig = FeatureConfig()
-    data_parallel: int = Field(default=1, ge=1, description="processes that train the same weights together")
+    data_parallel: int = Field(default=1, ge=1, description="processes that share each batch of one training")
     checkpointing_steps: int = Field(default=250, ge=1)
     seed: int = Field(default=0, ge=0)

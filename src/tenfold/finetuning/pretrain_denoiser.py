@@ -107,7 +107,7 @@ class DenoiserObjective:
         self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, data: CaptionedLatents, *,
         config: DenoiserConfig, seed: int, rank: Rank,
     ) -> None:  # fmt: skip
-        """Each process draws ``config.batch_size`` images at each step."""
+        """``config.batch_size`` images are drawn at each step, shared among the processes."""
         self._unet, self._text_encoder, self._data = unet, text_encoder, data
         self._config, self._seed, self._rank = config, seed, rank
         self._scheduler = build_scheduler()
@@ -121,7 +121,7 @@ class DenoiserObjective:
         """Scalar loss of the images of this step and process."""
         seed = derive_seed(self._seed, "denoiser", step, self._rank.rank)
         rng, generator = numpy_generator(seed), torch_generator(seed)
-        rows = np.sort(rng.integers(len(self._data.moments), size=self._config.batch_size))
+        rows = np.sort(rng.integers(len(self._data.moments), size=self._config.batch_size // self._rank.world_size))
         moments = torch.from_numpy(self._data.moments[rows].astype(np.float32))
         latents = moments[:, 0] + moments[:, 1] * torch.randn(moments[:, 0].shape, generator=generator)
         ids = self._data.input_ids[rows].copy()

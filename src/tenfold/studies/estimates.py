@@ -4,22 +4,22 @@ from __future__ import annotations
 
 REFERENCE = "figures measured with the embedded models at 64 px on one core of a 2-core machine"
 
-DREAMBOOTH_SECONDS_PER_IMAGE = 0.022
+DREAMBOOTH_SECONDS_PER_IMAGE = 0.012
 """One image of one training step, instance or prior."""
-GENERATE_SECONDS_PER_IMAGE_STEP = 0.009
+GENERATE_SECONDS_PER_IMAGE_STEP = 0.006
 """One guided sampling step of one image."""
-RECONSTRUCT_SECONDS_PER_IMAGE = 0.02
-CLASSIFY_SECONDS_PER_IMAGE = 0.0012
+RECONSTRUCT_SECONDS_PER_IMAGE = 0.015
+CLASSIFY_SECONDS_PER_IMAGE = 0.0013
 """One image of one training step of the embedded small net."""
-AUDIT_SECONDS_PER_IMAGE = 0.02
+AUDIT_SECONDS_PER_IMAGE = 0.004
 START_SECONDS = 2.0
 """Loading models and reading images, once a stage."""
-INTAKE_SECONDS_PER_IMAGE = 0.01
-EVALUATION_SECONDS_PER_CELL = 0.3
+INTAKE_SECONDS_PER_IMAGE = 0.005
+EVALUATION_SECONDS_PER_CELL = 0.1
 REPORT_SECONDS = 5.0
-KILOBYTES_PER_IMAGE = 10.0
-MEGABYTES_PER_GENERATOR = 25.0
-MEGABYTES_PER_CLASSIFIER = 4.0
+KILOBYTES_PER_IMAGE = 12.0
+MEGABYTES_PER_GENERATOR = 17.0
+MEGABYTES_PER_CLASSIFIER = 2.3
 
 
 def dreambooth_seconds(steps: int, images_per_step: int) -> float:

@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from tenfold.core.errors import DataError, InputError
-from tenfold.core.executor import SerialExecutor
+from tenfold.core.executor import ProcessExecutor, SerialExecutor
 from tenfold.core.files import read_json
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result
@@ -82,6 +82,20 @@ def test_pretraining_is_repeatable(pretrained: tuple[Path, Result], tmp_path: Pa
 def test_more_processes_than_workers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 processes"):
         _run(tmp_path, TINY.model_copy(update={"data_parallel": 2}))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace.open_or_create(tmp_path, name="test", root_seed=1, data_license="CC0")
+    with ProcessExecutor(3) as executor, pytest.raises(InputError, match="a batch of 4 cannot be shared"):
+        run(TINY.model_copy(update={"data_parallel": 3}), workspace, executor, NullProgress())
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches(tmp_path: Path) -> None:
+    workspace = Workspace.open_or_create(tmp_path, name="test", root_seed=1, data_license="CC0")
+    with ProcessExecutor(2) as executor:
+        result = run(TINY.model_copy(update={"data_parallel": 2}), workspace, executor, NullProgress())
+    assert result.summary["steps"] == {"autoencoder-decoder": 2, "denoiser": 4, "features": 4}
 
 
 def test_standardized_latents_leave_pictures_as_they_were() -> None:
