@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tenfold.audits.findings import AuditEstimate
+from tenfold.audits.estimates import AuditEstimate
 from tenfold.metrics.arrays import FloatArray, IntArray
 from tenfold.metrics.distribution import prdc, standardize
 

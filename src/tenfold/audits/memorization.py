@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenfold.audits.findings import Finding
+from tenfold.data.findings import Finding
 from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray
 from tenfold.metrics.neighbors import nearest
 

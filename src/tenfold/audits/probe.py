@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tenfold.audits.estimates import AuditEstimate
 from tenfold.audits.fidelity import LabeledFeatures
-from tenfold.audits.findings import AuditEstimate
 from tenfold.metrics.arrays import FloatArray, IntArray
 from tenfold.metrics.bootstrap import Draws, crossed_share_interval, draw_metric, draw_patients
 from tenfold.metrics.ranking import auroc

@@ -17,7 +17,6 @@ import pandas as pd
 
 from tenfold.audits.config import AuditConfig
 from tenfold.audits.fidelity import LabeledFeatures, fidelity_rows
-from tenfold.audits.findings import Finding, findings_table, flagged_ids
 from tenfold.audits.memorization import Memorization, Points, memorization
 from tenfold.audits.probe import probe_rows
 from tenfold.core.errors import DataError
@@ -28,6 +27,7 @@ from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import label_indices, load_images
+from tenfold.data.findings import Finding, findings_table, flagged_ids
 from tenfold.data.images import resize_and_crop
 from tenfold.data.manifest import labels_of, read_manifest, select_images, unpack_ancestors
 from tenfold.data.splits import group_keys, read_sealed_split, with_split

@@ -12,10 +12,22 @@ from tenfold.core.errors import DataError
 
 
 @dataclass(frozen=True)
+class PixelChoice:
+    """Which pixels of a file are meant, and how they are shown (DICOM).
+
+    frame: from 0, where the file holds several; window: (center, width) in the units after rescaling, in place of the
+    file's own.
+    """
+
+    frame: int | None = None
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class ImportItem:
     """One image to import: `name` is its path as seen from the source root, `line` its line in the table, if any.
 
-    fields: manifest columns and `attr.*` columns that the source told.
+    fields: manifest columns and `attr.*` columns that the source told; mask_path: the file of its lesion mask.
     """
 
     path: Path
@@ -23,6 +35,8 @@ class ImportItem:
     label: str
     line: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    mask_path: Path | None = None
+    choice: PixelChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,8 @@ class Listing:
     """A source as listed, nothing decoded yet. Of the chosen classes: rows in = items + quarantined.
 
     other_classes: rows by label of classes that were not chosen; columns: which upstream column was taken for which
-    manifest column; notes: remarks for the person who runs the import.
+    manifest column, reasons: why, by manifest column; format: how the source was read (folder, table, dicom, a preset's
+    name); notes: remarks for the person who runs the import.
     """
 
     root: Path
@@ -50,6 +65,8 @@ class Listing:
     other_classes: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    format: str = ""
 
 
 def check_classes(available: Iterable[str], chosen: Sequence[str] | None, *, where: str) -> None:

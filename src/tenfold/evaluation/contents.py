@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from tenfold.core.plain import from_plain, to_plain
 
 VerdictWord = Literal["helps", "no_evidence", "harms", "not_testable"]
 
@@ -195,41 +193,9 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers (a NaN becomes null)."""
-        plain = _to_plain(self)
-        return typing.cast(dict[str, Any], plain)
+        return to_plain(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evaluation:
         """The evaluation again. Raises KeyError for a missing field, TypeError for a field of the wrong shape."""
-        return typing.cast(Evaluation, _from_plain(cls, value))
-
-
-def _to_plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_to_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def _from_plain(kind: Any, value: Any) -> Any:
-    """Rebuild `kind`, one of: a dataclass above, Mapping[str, X], tuple[X, ...], X | None, or a plain type."""
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        fields = {field.name: _from_plain(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)}
-        return typing.cast(Any, kind)(**fields)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        inner = next(argument for argument in arguments if argument is not type(None))
-        return None if value is None else _from_plain(inner, value)
-    if origin is tuple:
-        return tuple(_from_plain(arguments[0], item) for item in value)
-    if origin is not None and issubclass(origin, Mapping) if isinstance(origin, type) else False:
-        return {key: _from_plain(arguments[1], item) for key, item in value.items()}
-    if kind is float:
-        return float(value)
-    return value
+        return from_plain(cls, value)

@@ -1,10 +1,9 @@
-"""The findings table that every check fills: one row per image and check, and estimates as plain values."""
+"""The findings table that every audit and data check fills: one row per image and check. Torch-free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -21,22 +20,6 @@ class Finding:
     is_flagged: bool
     evidence_ids: tuple[str, ...]
     detail: str
-
-
-@dataclass(frozen=True)
-class AuditEstimate:
-    """A figure of a set with its 95 % interval, in the fields of the evaluation's estimates."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n_images: int
-    n_patients: int
-    method: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; an audit has no seeds of its own, so n_seeds is 1."""
-        return {**asdict(self), "n_seeds": 1}
 
 
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
