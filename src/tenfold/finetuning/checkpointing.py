@@ -2,21 +2,25 @@
 
 A checkpoint holds the step count, every training tensor (weights, optimizer moments, moving average) and the loss
 of every finished step, so an interrupted run goes on exactly where it was. A file that cannot be read is passed
-over for the one before.
+over for the one before. Weights alone are kept beside them, to choose among after the training.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from tenfold.core.errors import CheckpointError, InputError
 from tenfold.core.files import write_atomic
+from tenfold.core.hashing import canonical_json
 
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 _LOSSES = "trace.losses"
@@ -24,11 +28,15 @@ _LOSSES = "trace.losses"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a run needs to go on: ``step`` finished steps, named tensors, and one loss per finished step."""
+    """What a run needs to go on: ``step`` finished steps, named tensors, and one loss per finished step.
+
+    ``identity`` is what the run was asked for; empty when it was not told.
+    """
 
     step: int
     tensors: Mapping[str, torch.Tensor]
     losses: Sequence[float]
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, state: TrainingState, *, keep: int = 2) -> Path:
@@ -41,7 +49,8 @@ def save_checkpoint(folder: Path, state: TrainingState, *, keep: int = 2) -> Pat
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
     tensors[_LOSSES] = torch.tensor(list(state.losses), dtype=torch.float64)
     with write_atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"step": str(state.step)})
+        metadata = {"step": str(state.step), "identity": canonical_json(dict(state.identity))}
+        save_file(tensors, temporary, metadata=metadata)
     for old in _checkpoint_paths(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path
@@ -57,6 +66,56 @@ def newest_checkpoint(folder: Path) -> TrainingState | None:
     return None
 
 
+def save_weights(folder: Path, step: int, parameters: Mapping[str, torch.Tensor]) -> Path:
+    """Write ``folder/step-XXXXXXXX.safetensors`` with the weights alone, by ``module.parameter``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.safetensors"
+    with write_atomic(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in parameters.items()}, temporary)
+    return path
+
+
+def saved_weights(folder: Path) -> dict[int, Path]:
+    """Step -> file of every `save_weights` in the folder, by step."""
+    return {int(path.stem.removeprefix("step-")): path for path in reversed(_checkpoint_paths(folder))}
+
+
+@torch.no_grad()
+def load_weights(path: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    """Put saved weights into the parameters. CheckpointError when the file does not fit them."""
+    with safe_open(path, framework="pt") as file:
+        if set(file.keys()) != set(parameters):
+            raise CheckpointError("the saved weights are those of another model", where=str(path))
+        for name, parameter in parameters.items():
+            parameter.copy_(file.get_tensor(name))
+
+
+def refuse_other_run(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """InputError, with every difference named, when a checkpoint was made by a run that was asked for something else.
+
+    A checkpoint or a run that does not tell its identity is taken as it is.
+    """
+    if not found or not wanted:
+        return
+    plain = json.loads(canonical_json(dict(wanted)))
+    names = sorted(name for name in {*found, *plain} if found.get(name) != plain.get(name))
+    if names:
+        told = "; ".join(
+            f"{name}: {_shown(found, name)} in the checkpoint, {_shown(plain, name)} now" for name in names
+        )
+        raise InputError(
+            "an unfinished training with other settings lies here",
+            where=f"{folder}: {told}",
+            expected="the same settings, to go on with it",
+            todo="set them back, give this run another name, or delete the folder to start again",
+        )
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    text = canonical_json(values[name]) if name in values else "not set"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _checkpoint_paths(folder: Path) -> list[Path]:
     """Checkpoint files, newest first."""
     if not folder.is_dir():
@@ -66,9 +125,10 @@ def _checkpoint_paths(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> TrainingState:
     with safe_open(path, framework="pt") as file:
-        step = int(file.metadata()["step"])
+        metadata = file.metadata()
+        step, identity = int(metadata["step"]), json.loads(metadata.get("identity", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     losses = tensors.pop(_LOSSES).tolist()
     if len(losses) != step:
         raise ValueError(f"{path}: {len(losses)} losses for {step} steps")
-    return TrainingState(step, tensors, losses)
+    return TrainingState(step, tensors, losses, identity)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tenfold.core.device import limited_threads, resolve_device
 from tenfold.core.errors import DataError
@@ -33,7 +32,7 @@ from tenfold.finetuning.dreambooth_objective import DreamBoothObjective, Trainin
 from tenfold.finetuning.latents import Views, cache_latents
 from tenfold.finetuning.loop import LoopSettings, LossTrace, train
 from tenfold.finetuning.prior_images import read_prior_images
-from tenfold.finetuning.validation import ValidationBatch, ValidationTrace, make_validation_batch
+from tenfold.finetuning.validation import Denoiser, ValidationBatch, ValidationTrace, make_validation_batch
 from tenfold.models.checkpoint_ref import checkpoint_parts, resolve_checkpoint
 from tenfold.models.pipelines import Components, load_components, save_components
 from tenfold.models.sampling import SamplingSettings, cut_prompts, decode_latents, sample_latents
@@ -87,10 +86,8 @@ def _work(config: DreamBoothConfig, stage_run: StageRun, base: Path, progress: P
     validation, objective = _make_objective(config, components, material)
     trace = ValidationTrace(folder / "validation.json")
     with progress.task(f"DreamBooth {config.name}", config.max_train_steps) as task:
-        observed = objective if validation is None else _Observed(objective, validation, trace, config)
-        losses = train(observed, _loop_settings(config), folder, task)
-    if validation is not None:
-        trace.record(config.max_train_steps, validation.loss(objective.losses, batch_size=config.train_batch_size))
+        watchers = [] if validation is None else [_ValidationWatcher(objective.losses, validation, trace, config)]
+        losses = train(objective, _loop_settings(config), folder, task, watchers=watchers)
 
     trained = tuple(objective.modules())
     save_components(components, folder, source=base, trained=trained)
@@ -192,26 +189,23 @@ def _training_set(
     )
 
 
-class _Observed:
-    """The objective, with a validation loss before every `validation_steps`-th step."""
+class _ValidationWatcher:
+    """Records the validation loss while training goes on."""
 
     def __init__(
-        self,
-        objective: DreamBoothObjective,
-        validation: ValidationBatch,
-        trace: ValidationTrace,
-        config: DreamBoothConfig,
+        self, losses: Denoiser, batch: ValidationBatch, trace: ValidationTrace, config: DreamBoothConfig
     ) -> None:
-        self._objective, self._validation, self._trace = objective, validation, trace
+        self._losses, self._batch, self._trace = losses, batch, trace
         self._every_steps, self._batch_size = config.validation_steps, config.train_batch_size
 
-    def modules(self) -> Mapping[str, torch.nn.Module]:
-        return self._objective.modules()
+    @property
+    def every_steps(self) -> int:
+        return self._every_steps
 
-    def loss(self, step: int) -> torch.Tensor:
-        if step % self._every_steps == 0:
-            self._trace.record(step, self._validation.loss(self._objective.losses, batch_size=self._batch_size))
-        return self._objective.loss(step)
+    def look(self, step: int) -> Mapping[str, float]:
+        loss = self._batch.loss(self._losses, batch_size=self._batch_size)
+        self._trace.record(step, loss)
+        return {"validation_loss": loss}
 
 
 def _loop_settings(config: DreamBoothConfig) -> LoopSettings:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tenfold.core.seeds import derive_seed, numpy_generator, torch_generator
 from tenfold.finetuning.pretrain_config import AutoencoderConfig
 from tenfold.finetuning.pretrain_linear_start import hold_anchors
-from tenfold.finetuning.process_group import Rank, averaging_gradients
 
 
 def build_autoencoder(config: AutoencoderConfig, image_size_px: int, *, seed: int) -> AutoencoderKL:
@@ -44,22 +43,22 @@ class AutoencoderObjective:
 
     def __init__(
         self, vae: AutoencoderKL, images: NDArray[np.uint8], *, crop_px: int, batch_size: int, kl_weight: float,
-        seed: int, rank: Rank,
+        seed: int,
     ) -> None:  # fmt: skip
         """``batch_size`` crops of ``crop_px`` px are drawn at each step, shared among the processes."""
         self._vae, self._images, self._crop_px = vae, images, crop_px
-        self._batch_size = batch_size // rank.world_size
-        self._seed, self._rank = seed, rank
+        self._batch_size = batch_size
+        self._seed = seed
         hold_anchors(vae)
-        self._cost = averaging_gradients(_AutoencoderCost(vae, kl_weight), rank)
+        self._cost = _AutoencoderCost(vae, kl_weight)
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
         """The autoencoder."""
         return {"vae": self._vae}
 
     def loss(self, step: int) -> torch.Tensor:
-        """Scalar loss of the crops of this step and process."""
-        seed = derive_seed(self._seed, "autoencoder", self._crop_px, step, self._rank.rank)
+        """Scalar loss of the crops of this batch."""
+        seed = derive_seed(self._seed, "autoencoder", self._crop_px, step)
         crops = draw_crops(self._images, self._batch_size, self._crop_px, seed=seed)
         latent_px = self._crop_px // 2 ** (len(self._vae.config["block_out_channels"]) - 1)
         shape = (self._batch_size, self._vae.config["latent_channels"], latent_px, latent_px)

@@ -17,7 +17,6 @@ from tenfold.core.seeds import derive_seed, numpy_generator, torch_generator
 from tenfold.finetuning.objectives import denoising_loss
 from tenfold.finetuning.pretrain_autoencoder import as_pictures
 from tenfold.finetuning.pretrain_config import DenoiserConfig
-from tenfold.finetuning.process_group import Rank, averaging_gradients
 
 
 def build_scheduler() -> DDIMScheduler:
@@ -105,23 +104,23 @@ class DenoiserObjective:
 
     def __init__(
         self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, data: CaptionedLatents, *,
-        config: DenoiserConfig, seed: int, rank: Rank,
+        config: DenoiserConfig, batch_size: int, seed: int,
     ) -> None:  # fmt: skip
-        """``config.batch_size`` images are drawn at each step, shared among the processes."""
+        """``batch_size`` images are drawn for each batch."""
         self._unet, self._text_encoder, self._data = unet, text_encoder, data
-        self._config, self._seed, self._rank = config, seed, rank
+        self._config, self._batch_size, self._seed = config, batch_size, seed
         self._scheduler = build_scheduler()
-        self._cost = averaging_gradients(_DenoiserCost(unet, text_encoder, self._scheduler, config.snr_gamma), rank)
+        self._cost = _DenoiserCost(unet, text_encoder, self._scheduler, config.snr_gamma)
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
         """The UNet and the text encoder."""
         return {"unet": self._unet, "text_encoder": self._text_encoder}
 
     def loss(self, step: int) -> torch.Tensor:
-        """Scalar loss of the images of this step and process."""
-        seed = derive_seed(self._seed, "denoiser", step, self._rank.rank)
+        """Scalar loss of the images of this batch."""
+        seed = derive_seed(self._seed, "denoiser", step)
         rng, generator = numpy_generator(seed), torch_generator(seed)
-        rows = np.sort(rng.integers(len(self._data.moments), size=self._config.batch_size // self._rank.world_size))
+        rows = np.sort(rng.integers(len(self._data.moments), size=self._batch_size))
         moments = torch.from_numpy(self._data.moments[rows].astype(np.float32))
         latents = moments[:, 0] + moments[:, 1] * torch.randn(moments[:, 0].shape, generator=generator)
         ids = self._data.input_ids[rows].copy()

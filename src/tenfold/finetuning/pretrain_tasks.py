@@ -170,7 +170,7 @@ def _train_decoder(task: TrainingTask, archive: Archive) -> float:
 
 
 def _train_denoiser(task: TrainingTask, archive: Archive) -> float:
-    config = task.config.denoiser
+    config, share = task.config.denoiser, task.config.denoiser.batch_size // task.rank.world_size
     unet, text_encoder, tokenizer = make_denoiser(task.config, task.folder)
     data = CaptionedLatents(
         moments=open_moments(task.folder),
@@ -184,7 +184,7 @@ def _train_denoiser(task: TrainingTask, archive: Archive) -> float:
     )  # fmt: skip
     return _run(
         task, settings,
-        lambda: DenoiserObjective(unet, text_encoder, data, config=config, seed=task.config.seed, rank=task.rank),
+        lambda: DenoiserObjective(unet, text_encoder, data, config=config, batch_size=share, seed=task.config.seed),
     )  # fmt: skip
 
 
@@ -223,8 +223,8 @@ def _reconstruction(
     task: TrainingTask, vae: AutoencoderKL, archive: Archive, crop_px: int, batch_size: int
 ) -> AutoencoderObjective:
     return AutoencoderObjective(
-        vae, archive.images, crop_px=crop_px, batch_size=batch_size, kl_weight=task.config.autoencoder.kl_weight,
-        seed=task.config.seed, rank=task.rank,
+        vae, archive.images, crop_px=crop_px, batch_size=batch_size // task.rank.world_size,
+        kl_weight=task.config.autoencoder.kl_weight, seed=task.config.seed,
     )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def _autoencoder_settings(task: TrainingTask, steps: int, learning_rate: float) 
 
 
 def _run(task: TrainingTask, settings: LoopSettings, make_objective: Callable[[], Objective]) -> float:
-    """Train inside the task's process group; the objective is made there because it wraps its modules for the group."""
+    """Train inside the task's process group."""
     with joined(task.rank, task.rendezvous), NullProgress().task(task.name, settings.max_train_steps) as progress:
         folder, writes = task.folder / task.name, task.rank.rank == 0
         trace = train(make_objective(), settings, folder, progress, writes_checkpoints=writes)

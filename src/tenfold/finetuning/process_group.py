@@ -1,4 +1,4 @@
-"""Processes that train the same weights: each draws its own part of the batch, gradients are averaged between them."""
+"""Processes that train the same weights: each draws its own batches, the loop averages gradients between them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import torch
 import torch.distributed
 
 
@@ -36,10 +35,3 @@ def joined(rank: Rank, rendezvous: Path) -> Iterator[None]:
         torch.distributed.barrier()
     finally:
         torch.distributed.destroy_process_group()
-
-
-def averaging_gradients(module: torch.nn.Module, rank: Rank) -> torch.nn.Module:
-    """The module, whose backward pass averages gradients over the group when there is one."""
-    if rank.world_size == 1:
-        return module
-    return torch.nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)

@@ -12,7 +12,6 @@ from tenfold.data.phantom import make_archive_batch
 from tenfold.finetuning.pretrain_autoencoder import AutoencoderObjective, as_pictures, build_autoencoder
 from tenfold.finetuning.pretrain_config import AutoencoderConfig
 from tenfold.finetuning.pretrain_linear_start import start_linear
-from tenfold.finetuning.process_group import Rank
 
 CONFIG = AutoencoderConfig(block_out_channels=(16, 56, 24), latent_channels=4, norm_num_groups=2)
 
@@ -51,7 +50,7 @@ def test_decoding_gives_each_patch_its_color(images: np.ndarray) -> None:
 def test_training_leaves_the_anchors_alone(images: np.ndarray) -> None:
     vae = build_autoencoder(CONFIG, 16, seed=1).train()
     start_linear(vae, images)
-    objective = AutoencoderObjective(vae, images, crop_px=8, batch_size=4, kl_weight=1e-4, seed=1, rank=Rank())
+    objective = AutoencoderObjective(vae, images, crop_px=8, batch_size=4, kl_weight=1e-4, seed=1)
     optimizer = torch.optim.SGD(vae.parameters(), lr=1e-4)
     for step in range(2):
         optimizer.zero_grad()
