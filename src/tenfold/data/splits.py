@@ -1,32 +1,43 @@
-"""Splits: grouped, stratified assignment of images to train, val and test, sealed by hash. Torch-free."""
+"""Splits: grouped, stratified assignment of images to train, val and test. Torch-free.
+
+Groups, strata and the sealed file have modules of their own (`split_groups`, `split_strata`, `split_seal`); the other
+ways to split are in `split_folds` and `split_lists`. What other rooms need of groups and seals is named here too.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tenfold.core.errors import DataError, Faults
-from tenfold.core.files import read_json, write_json_atomic
-from tenfold.core.hashing import sha256_json
 from tenfold.core.seeds import derive_seed
 from tenfold.data.manifest import SPLITS, labels_of
-from tenfold.data.near_duplicates import near_duplicate_clusters
+from tenfold.data.split_groups import (
+    GROUP_COLUMNS,
+    NEAR_DUPLICATE_DISTANCE,
+    CrossingGroup,
+    crossing_groups,
+    group_keys,
+)
+from tenfold.data.split_seal import SealedSplit, read_sealed_split, seal_split, with_split
+from tenfold.data.split_strata import allotted, strata
 
-GROUP_COLUMNS = ("group_id", "patient_id", "lesion_id")
-NEAR_DUPLICATE_DISTANCE = 4
-"""Hamming distance of perceptual hashes up to which two images are one: measured on four public sets and the phantom,
-where
-6 and more start to join strangers."""
+__all__ = [
+    "DEFAULT_TEST", "DEFAULT_VALIDATION", "GROUP_COLUMNS", "MINIMUM_GROUPS", "NEAR_DUPLICATE_DISTANCE",
+    "CrossingGroup", "SealedSplit", "SplitSize", "crossing_groups", "group_keys", "grouped_split", "planned_counts",
+    "read_sealed_split", "seal_split", "with_split", "with_validation",
+]  # fmt: skip
 
 MINIMUM_GROUPS = 3
 """Groups a class needs: one each for train, val and test."""
+
+_RESERVE = {"test": 2, "val": 1}
+"""Groups of every class that a split leaves to those drawn after it."""
+
+_TRIES = 32
 
 
 @dataclass(frozen=True)
@@ -49,160 +60,184 @@ class SplitSize:
         return self.per_class if self.per_class is not None else max(1, round((self.fraction or 0.0) * available))
 
 
-@dataclass(frozen=True)
-class SealedSplit:
-    """A split as written in data/splits.json; `counts` is images by split and label."""
-
-    seed: int
-    assignments: Mapping[str, str]
-    test_sha256: str
-    sha256: str
-    counts: Mapping[str, Mapping[str, int]]
+DEFAULT_TEST = SplitSize(fraction=0.25)
+DEFAULT_VALIDATION = SplitSize(fraction=0.15)
 
 
-def group_keys(manifest: pd.DataFrame) -> pd.Series[str]:
-    """The group of every row (index as the manifest's): the smallest image_id among the rows it is connected to.
-
-    Two rows are connected when they share a group_id, patient_id or lesion_id, or when their perceptual hashes are at
-    most `NEAR_DUPLICATE_DISTANCE` apart, directly or through other rows. No group may be parted by a split.
-    """
-    ids = manifest["image_id"].astype(str).to_numpy(dtype=object)
-    component = _components(manifest)
-    smallest: dict[int, str] = {}
-    for number, image_id in zip(component, ids, strict=True):
-        smallest[number] = min(smallest.get(number, image_id), image_id)
-    return pd.Series([smallest[number] for number in component], index=manifest.index, dtype="string")
-
-
-def grouped_split(manifest: pd.DataFrame, *, validation: SplitSize, test: SplitSize, seed: int) -> pd.Series[str]:
+def grouped_split(
+    manifest: pd.DataFrame,
+    *,
+    validation: SplitSize,
+    test: SplitSize,
+    seed: int,
+    stratify_by: Sequence[str] = (),
+    keys: pd.Series[str] | None = None,
+) -> pd.Series[str]:
     """train, val or test for every image (index: image_id), stratified by label; no group crosses.
 
     Groups are taken in an order drawn by the seed and their key, independent of row order: the test first, then the
     validation, as long as no class exceeds its size; the rest is for training. A size that whole groups cannot meet is
-    approached from below. Raises DataError, or FaultsError for several, saying for each class that is too small what is
-    possible.
+    approached from below. stratify_by: manifest columns whose values each class keeps in proportion as far as whole
+    groups allow; the size of a class goes before. keys: `group_keys(manifest)` where the caller has them already.
+    Raises DataError, or FaultsError for several, saying for each class that is too small what is possible.
     """
-    if len(manifest) and (manifest["source"] != "real").any():
-        raise DataError("synthetic images cannot be split", todo="split the real manifest only")
-    groups = _label_counts(manifest)
-    _check_groups(manifest, groups)
-    order = sorted(groups, key=lambda key: derive_seed(seed, "split", key))
-    available = Counter(manifest["label"].astype(str))
-    taken_test = _fill(groups, order, {label: test.target(n) for label, n in available.items()}, reserve=2)
-    rest = [key for key in order if key not in taken_test]
-    taken_val = _fill(groups, rest, {label: validation.target(n) for label, n in available.items()}, reserve=1)
-    _check_shortages("test", test, groups, taken_test, available)
-    _check_shortages("val", validation, {key: groups[key] for key in rest}, taken_val, available)
-    keys = group_keys(manifest)
-    names = ["test" if key in taken_test else "val" if key in taken_val else "train" for key in keys]
+    drawing = _drawing(manifest, keys, stratify_by, seed)
+    _check_groups(manifest, drawing)
+    taken_test = drawing.take("test", test)
+    if short := drawing.short("test", test, taken_test):
+        possible = _largest(test, short, lambda size: drawing.works(size, validation))
+        _raise_shortages("test", test, drawing, short, possible)
+    rest = drawing.without(taken_test)
+    taken_val = rest.take("val", validation)
+    if short := rest.short("val", validation, taken_val):
+        possible = _largest(validation, short, lambda size: not rest.short("val", size, rest.take("val", size)))
+        _raise_shortages("val", validation, drawing, short, possible)
+    names = ["test" if key in taken_test else "val" if key in taken_val else "train" for key in drawing.keys]
     return pd.Series(names, index=manifest["image_id"].astype(str).tolist(), dtype="string")
 
 
-def seal_split(path: Path, manifest: pd.DataFrame, split: pd.Series[str], *, seed: int) -> SealedSplit:
-    """Write the split to `path` (data/splits.json); its test hash covers id, label and pixels of every test row."""
-    assignments = {str(image_id): str(name) for image_id, name in sorted(split.items(), key=lambda item: str(item[0]))}
-    table = manifest.assign(split=[assignments[str(image_id)] for image_id in manifest["image_id"]])
-    labels = labels_of(manifest)
-    counts = {
-        name: {label: int(((table["split"] == name) & (table["label"] == label)).sum()) for label in labels}
+def planned_counts(
+    manifest: pd.DataFrame,
+    *,
+    test: SplitSize = DEFAULT_TEST,
+    validation: SplitSize = DEFAULT_VALIDATION,
+    seed: int = 0,
+    stratify_by: Sequence[str] = (),
+    keys: pd.Series[str] | None = None,
+) -> dict[str, dict[str, int]]:
+    """Images by split and label that `grouped_split` would give; nothing is written. Raises what it raises."""
+    split = grouped_split(manifest, validation=validation, test=test, seed=seed, stratify_by=stratify_by, keys=keys)
+    names, labels = split.to_numpy(dtype=object), manifest["label"].astype(str).to_numpy(dtype=object)
+    return {
+        name: {label: int(((names == name) & (labels == label)).sum()) for label in labels_of(manifest)}
         for name in SPLITS
     }
-    test_sha256 = _test_sha256(table)
-    sealed = SealedSplit(seed, assignments, test_sha256, _seal(seed, assignments, test_sha256), counts)
-    write_json_atomic(
-        path,
-        {
-            "seed": seed,
-            "assignments": assignments,
-            "sha256": sealed.sha256,
-            "test_sha256": test_sha256,
-            "counts": counts,
-        },
-    )
-    return sealed
 
 
-def read_sealed_split(path: Path) -> SealedSplit:
-    """The split of a workspace; DataError when it is missing, damaged or was changed after it was sealed."""
-    if not path.is_file():
-        raise DataError("the images are not split yet", where=str(path), todo="run the split stage first")
-    record = read_json(path)
-    try:
-        sealed = SealedSplit(
-            int(record["seed"]), dict(record["assignments"]), str(record["test_sha256"]), str(record["sha256"]),
-            {name: dict(counts) for name, counts in record["counts"].items()},
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"the sealed split is damaged: {error}", where=str(path), todo="restore it from a copy"
-        ) from error
-    if _seal(sealed.seed, sealed.assignments, sealed.test_sha256) != sealed.sha256:
-        raise DataError(
-            "the split was changed after it was sealed",
-            where=str(path),
-            expected=f"content with the hash {sealed.sha256}",
-            todo="restore the file from a copy; a new split needs a new workspace, as results saw this one",
-        )
-    return sealed
+def with_validation(
+    manifest: pd.DataFrame,
+    split: pd.Series[str],
+    validation: SplitSize,
+    *,
+    seed: int,
+    stratify_by: Sequence[str] = (),
+    keys: pd.Series[str] | None = None,
+) -> pd.Series[str]:
+    """The split with validation images drawn from its training groups, for an upstream split that has none.
 
-
-def with_split(manifest: pd.DataFrame, sealed: SealedSplit) -> pd.DataFrame:
-    """A copy of the full real manifest with its split column filled.
-
-    DataError when images and split do not belong together, or when test rows were changed since the sealing.
+    A group that also lies in the test, which only an allowed crossing can bring about, stays in training whole.
     """
-    ids = [str(image_id) for image_id in manifest["image_id"]]
-    unknown, absent = set(ids) - sealed.assignments.keys(), sealed.assignments.keys() - set(ids)
-    if unknown or absent:
-        raise DataError(
-            f"manifest and split do not belong together: {len(unknown)} images have no split, {len(absent)} are gone",
-            expected="the full real manifest that was split", todo="run intake and split again, in a new workspace",
-        )  # fmt: skip
-    table = manifest.assign(split=pd.array([sealed.assignments[image_id] for image_id in ids], dtype="string"))
-    if _test_sha256(table) != sealed.test_sha256:
-        raise DataError(
-            "test images were changed after the split was sealed",
-            expected=f"test rows with the hash {sealed.test_sha256}",
-            todo="restore data/manifest.parquet and data/images, or start a new workspace",
-        )
-    return table
+    drawing = _drawing(manifest, keys, stratify_by, seed)
+    name_of = {str(image_id): name for image_id, name in split.items()}
+    ids = manifest["image_id"].astype(str).tolist()
+    fixed = {key for key, image_id in zip(drawing.keys, ids, strict=True) if name_of.get(image_id) != "train"}
+    rest = drawing.without(fixed)
+    taken = rest.take("val", validation)
+    if short := rest.short("val", validation, taken):
+        possible = _largest(validation, short, lambda size: not rest.short("val", size, rest.take("val", size)))
+        _raise_shortages("val", validation, drawing, short, possible)
+    chosen = {image_id for key, image_id in zip(drawing.keys, ids, strict=True) if key in taken}
+    return split.where(~split.index.astype(str).isin(chosen), "val")
 
 
-def _components(manifest: pd.DataFrame) -> NDArray[np.int64]:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+@dataclass(frozen=True)
+class _Drawing:
+    """Groups in the order drawn for them, and their images by label and by (label, stratum).
 
-    count = len(manifest)
-    rows, nodes, offset = [np.arange(count)], [np.arange(count)], count
-    for codes in _link_codes(manifest):
-        linked = np.flatnonzero(codes >= 0)
-        rows.append(linked)
-        nodes.append(codes[linked] + offset)
-        offset += int(codes.max(initial=-1)) + 1
-    links = (np.concatenate(rows), np.concatenate(nodes))
-    graph = coo_matrix((np.ones(len(links[0]), dtype=np.int8), links), shape=(offset, offset))
-    _, component = connected_components(graph, directed=False)
-    return np.asarray(component[:count], dtype=np.int64)
+    `keys` is the group of every row; `available` counts all images by (label, stratum), whatever was taken before.
+    """
+
+    keys: list[str]
+    order: list[str]
+    labels: Mapping[str, Counter[str]]
+    cells: Mapping[str, Counter[tuple[str, str]]]
+    available: Counter[tuple[str, str]]
+
+    def without(self, taken: set[str]) -> _Drawing:
+        return replace(self, order=[key for key in self.order if key not in taken])
+
+    def by_label(self) -> dict[str, Counter[str]]:
+        """Label -> images by stratum, of all images."""
+        found: dict[str, Counter[str]] = {}
+        for (label, stratum), count in self.available.items():
+            found.setdefault(label, Counter())[stratum] += count
+        return found
+
+    def take(self, name: str, size: SplitSize) -> set[str]:
+        """Groups taken in order: no class exceeds its target, and each keeps groups for the splits after."""
+        reserve, by_label = _RESERVE[name], self.by_label()
+        targets = {label: size.target(counts.total()) for label, counts in by_label.items()}
+        left = Counter(label for key in self.order for label in self.labels[key])
+        filled: Counter[str] = Counter()
+        filled_cells: Counter[tuple[str, str]] = Counter()
+        taken: set[str] = set()
+
+        def take_if(key: str, is_fitting: bool) -> None:
+            if is_fitting and all(left[label] > reserve for label in self.labels[key]):
+                taken.add(key)
+                filled.update(self.labels[key])
+                filled_cells.update(self.cells[key])
+                left.subtract(self.labels[key].keys())
+
+        def is_within(key: str) -> bool:
+            return all(filled[label] + n <= targets[label] for label, n in self.labels[key].items())
+
+        if any(len(counts) > 1 for counts in by_label.values()):
+            cell_targets = {
+                (label, stratum): share
+                for label, counts in by_label.items()
+                for stratum, share in allotted(targets[label], counts).items()
+            }
+            for key in self.order:
+                is_in_cells = all(filled_cells[cell] + n <= cell_targets[cell] for cell, n in self.cells[key].items())
+                take_if(key, is_in_cells and is_within(key))
+        for key in self.order:
+            take_if(key, key not in taken and is_within(key))
+        for label in sorted(targets):
+            # Every group of this class is larger than its target: the smallest that can be spared is taken whole.
+            for key in sorted((key for key in self.order if self.labels[key][label]), key=self._images):
+                if not filled[label]:
+                    take_if(key, key not in taken)
+        return taken
+
+    def short(self, name: str, size: SplitSize, taken: set[str]) -> dict[str, int]:
+        """Images that each class got which got none, or fewer than asked for because its groups ran out."""
+        found = {}
+        for label in sorted(self.by_label()):
+            got = sum(self.labels[key][label] for key in taken)
+            left = sum(1 for key in self.order if self.labels[key][label] and key not in taken)
+            if not got or (left <= _RESERVE[name] and size.per_class is not None and got < size.per_class):
+                found[label] = got
+        return found
+
+    def works(self, test: SplitSize, validation: SplitSize) -> bool:
+        """Whether both sizes can be had."""
+        taken = self.take("test", test)
+        rest = self.without(taken)
+        return not self.short("test", test, taken) and not rest.short("val", validation, rest.take("val", validation))
+
+    def _images(self, key: str) -> int:
+        return self.labels[key].total()
 
 
-def _link_codes(manifest: pd.DataFrame) -> list[NDArray[np.int64]]:
-    codes = [np.asarray(pd.factorize(manifest[name])[0], dtype=np.int64) for name in GROUP_COLUMNS]
-    clusters = np.full(len(manifest), -1, dtype=np.int64)
-    hashed = np.flatnonzero(manifest["phash"].notna().to_numpy())
-    if len(hashed):
-        hashes = manifest["phash"].iloc[hashed].astype(str).tolist()
-        clusters[hashed] = near_duplicate_clusters(hashes, NEAR_DUPLICATE_DISTANCE)
-    return [*codes, clusters]
+def _drawing(manifest: pd.DataFrame, keys: pd.Series[str] | None, stratify_by: Sequence[str], seed: int) -> _Drawing:
+    if len(manifest) and (manifest["source"] != "real").any():
+        raise DataError("synthetic images cannot be split", todo="split the real manifest only")
+    of_row = [str(key) for key in (group_keys(manifest) if keys is None else keys)]
+    labels: dict[str, Counter[str]] = {}
+    cells: dict[str, Counter[tuple[str, str]]] = {}
+    rows = zip(of_row, manifest["label"].astype(str), strata(manifest, stratify_by), strict=True)
+    for key, label, stratum in rows:
+        labels.setdefault(key, Counter())[label] += 1
+        cells.setdefault(key, Counter())[(label, stratum)] += 1
+    order = sorted(labels, key=lambda key: derive_seed(seed, "split", key))
+    available: Counter[tuple[str, str]] = Counter()
+    for counts in cells.values():
+        available.update(counts)
+    return _Drawing(of_row, order, labels, cells, available)
 
 
-def _label_counts(manifest: pd.DataFrame) -> dict[str, Counter[str]]:
-    groups: dict[str, Counter[str]] = {}
-    for key, label in zip(group_keys(manifest), manifest["label"].astype(str), strict=True):
-        groups.setdefault(str(key), Counter())[label] += 1
-    return groups
-
-
-def _check_groups(manifest: pd.DataFrame, groups: Mapping[str, Counter[str]]) -> None:
+def _check_groups(manifest: pd.DataFrame, drawing: _Drawing) -> None:
     labels = labels_of(manifest)
     if len(labels) < 2:
         raise DataError(
@@ -211,14 +246,14 @@ def _check_groups(manifest: pd.DataFrame, groups: Mapping[str, Counter[str]]) ->
             todo="choose more classes with intake.classes, or add a class of normal images",
         )
     images = Counter(manifest["label"].astype(str))
+    holding = Counter(label for counts in drawing.labels.values() for label in counts)
+    possible = [label for label in labels if holding[label] >= MINIMUM_GROUPS]
     faults = Faults()
     for label in labels:
-        holding = sum(1 for counts in groups.values() if counts[label])
-        if holding < MINIMUM_GROUPS:
-            possible = [other for other in labels if sum(1 for c in groups.values() if c[other]) >= MINIMUM_GROUPS]
+        if holding[label] < MINIMUM_GROUPS:
             faults.add(
                 DataError(
-                    f"the class {label!r} has {images[label]} images in {holding} groups of patient or lesion",
+                    f"the class {label!r} has {images[label]} images in {holding[label]} groups of patient or lesion",
                     expected=f"at least {MINIMUM_GROUPS} groups: one each for training, validation and test",
                     todo=f"add images of other patients, or leave the class out: intake.classes=[{','.join(possible)}]",
                 )
@@ -226,57 +261,34 @@ def _check_groups(manifest: pd.DataFrame, groups: Mapping[str, Counter[str]]) ->
     faults.raise_if_any()
 
 
-def _fill(
-    groups: Mapping[str, Counter[str]], order: list[str], targets: Mapping[str, int], *, reserve: int
-) -> set[str]:
-    """Groups taken in order: no class exceeds its target, and each keeps `reserve` groups for the splits after."""
-    left = Counter(label for key in order for label in groups[key])
-    filled: Counter[str] = Counter()
-    taken: set[str] = set()
-
-    def take_if(key: str, is_fitting: bool) -> None:
-        if is_fitting and all(left[label] > reserve for label in groups[key]):
-            taken.add(key)
-            filled.update(groups[key])
-            left.subtract(groups[key].keys())
-
-    for key in order:
-        take_if(key, all(filled[label] + n <= targets[label] for label, n in groups[key].items()))
-    for label in sorted(targets):
-        # Every group of this class is larger than its target: the smallest that can be spared is taken whole.
-        for key in sorted((key for key in order if groups[key][label]), key=lambda key: groups[key].total()):
-            if not filled[label]:
-                take_if(key, key not in taken)
-    return taken
+def _largest(size: SplitSize, short: Mapping[str, int], works: Callable[[SplitSize], bool]) -> int | None:
+    """The largest number per class, at most what the short classes got, that can be had; None where none was found."""
+    if size.per_class is None:
+        return None
+    most = min(size.per_class - 1, max(1, min(short.values())))
+    sizes = range(most, max(0, most - _TRIES), -1)
+    return next((number for number in sizes if works(SplitSize(per_class=number))), None)
 
 
-def _check_shortages(
-    name: str, size: SplitSize, groups: Mapping[str, Counter[str]], taken: set[str], available: Mapping[str, int]
+def _raise_shortages(
+    name: str, size: SplitSize, drawing: _Drawing, short: Mapping[str, int], possible: int | None
 ) -> None:
-    """A fault for each class that got nothing, or fewer than asked for because its groups ran out."""
-    reserve = 2 if name == "test" else 1
     faults = Faults()
-    for label in sorted(available):
-        got = sum(groups[key][label] for key in taken)
-        left = sum(1 for key, counts in groups.items() if counts[label] and key not in taken)
-        is_used_up = left <= reserve and size.per_class is not None and got < size.per_class
-        if not got or is_used_up:
-            faults.add(
-                DataError(
-                    f"the class {label!r} cannot give {size.target(available[label])} images for the {name} split",
-                    where=f"{available[label]} images in all; groups kept for the other splits: {reserve}",
-                    expected=f"at most {got} with this seed" if got else "groups that can be parted from the others",
-                    todo=f"ask for {got} per class or fewer, use a fraction, or leave the class out" if got
-                    else "add images of other patients, or leave the class out with intake.classes",
-                )
-            )  # fmt: skip
+    for label, got in short.items():
+        available = drawing.by_label()[label].total()
+        option = f"split.{'test' if name == 'test' else 'validation'}_per_class"
+        if possible is not None:
+            todo = f"{option}={possible} is what every class can give; or use a fraction, or leave the class out"
+        elif got:
+            todo = f"ask for {got} per class or fewer, use a fraction, or leave the class out"
+        else:
+            todo = "add images of other patients, or leave the class out with intake.classes"
+        faults.add(
+            DataError(
+                f"the class {label!r} cannot give {size.target(available)} images for the {name} split",
+                where=f"{available} images in all; groups kept for the other splits: {_RESERVE[name]}",
+                expected=f"at most {got} with this seed" if got else "groups that can be parted from the others",
+                todo=todo,
+            )
+        )
     faults.raise_if_any()
-
-
-def _test_sha256(table: pd.DataFrame) -> str:
-    rows: Any = table.loc[table["split"] == "test", ["image_id", "label", "sha256"]].astype(str)
-    return sha256_json(sorted(rows.to_numpy().tolist()))
-
-
-def _seal(seed: int, assignments: Mapping[str, str], test_sha256: str) -> str:
-    return sha256_json({"seed": seed, "assignments": dict(assignments), "test_sha256": test_sha256})

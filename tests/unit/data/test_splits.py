@@ -1,9 +1,9 @@
-"""Splits and subsets: grouped, stratified, sealed, nested."""
+"""Splits: grouped, planned, sealed; what is said of classes that are too small."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, InputError
-from tenfold.data.manifest import make_manifest
 from tenfold.data.splits import (
+    CrossingGroup,
     SplitSize,
+    crossing_groups,
     group_keys,
     grouped_split,
+    planned_counts,
     read_sealed_split,
     seal_split,
     with_split,
+    with_validation,
 )
-from tenfold.data.subsets import nested_subset
+from tests.split_manifests import group_rows, grouped_manifest, manifest_of, plain, singles
 
 TEST, VALIDATION = SplitSize(fraction=0.25), SplitSize(fraction=0.15)
-
-Rows = Sequence[tuple[str, str | None, str | None]]
-
-
-def manifest_of(rows: Rows) -> pd.DataFrame:
-    """rows: (label, patient, lesion)."""
-    made: list[dict[str, Any]] = [
-        {
-            "image_id": f"{number:016x}", "path": f"{number}.png", "label": label, "source": "real",
-            "sha256": f"{number:064x}", "patient_id": patient, "lesion_id": lesion,
-        }
-        for number, (label, patient, lesion) in enumerate(rows)
-    ]  # fmt: skip
-    return make_manifest(made)
-
-
-def plain(count: int, labels: Sequence[str] = ("a", "b")) -> pd.DataFrame:
-    return manifest_of([(label, f"{label}{k // 2}", None) for label in labels for k in range(count)])
 
 
 def test_groups_join_over_patient_lesion_group_and_near_duplicates() -> None:
@@ -60,15 +45,10 @@ def test_groups_join_over_patient_lesion_group_and_near_duplicates() -> None:
     assert len(set(group_keys(manifest))) == 2
 
 
-rows_strategy = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 12), st.integers(0, 20)), min_size=20, max_size=60
-)
-
-
 @settings(max_examples=25, deadline=None)
-@given(rows=rows_strategy, seed=st.integers(0, 5))
+@given(rows=group_rows, seed=st.integers(0, 5))
 def test_no_group_crosses_and_row_order_does_not_matter(rows: list[tuple[str, int, int]], seed: int) -> None:
-    manifest = manifest_of([(label, f"p{p}" if p else None, f"l{n}" if n else None) for label, p, n in rows])
+    manifest = grouped_manifest(rows)
     try:
         split = grouped_split(manifest, validation=VALIDATION, test=TEST, seed=seed)
     except InputError as error:
@@ -165,26 +145,114 @@ def test_changed_test_rows_and_foreign_manifests_are_noticed(tmp_path: Path) -> 
         with_split(manifest.iloc[1:], sealed)
 
 
-@settings(max_examples=20, deadline=None)
-@given(sizes=st.lists(st.integers(0, 12), min_size=2, max_size=2), seed=st.integers(0, 9))
-def test_subsets_nest(sizes: list[int], seed: int) -> None:
+def test_the_default_split_of_earlier_versions_stays(tmp_path: Path) -> None:
+    rows = [
+        (label, f"{label}{k // 3}" if k % 4 else None, f"shared{k}" if k in (5, 6) else None)
+        for label in "abc"
+        for k in range(14)
+    ]
+    manifest = manifest_of(rows)
+    split = grouped_split(manifest, validation=VALIDATION, test=TEST, seed=11)
+    assert "".join(name[1] for name in split) == "aeerrrrrerrraeaeerarrrerrrerarrrerrrreeear"  # tRain, vAl, tEst
+    sealed = seal_split(tmp_path / "splits.json", manifest, split, seed=11)
+    assert sealed.sha256 == "f80b1bf432c2d7436673f9c4ab9fc279656a770612521c2cf638ff5efd1f07ba"
+    assert sealed.test_sha256 == "7fde11f387d4c711db7f9e58f08054be475ce1d3d2dd3231732108fe8e901635"
+    assert set(json.loads((tmp_path / "splits.json").read_text())) == {
+        "seed", "assignments", "sha256", "test_sha256", "counts",
+    }  # fmt: skip
+    sized = grouped_split(manifest, validation=SplitSize(per_class=2), test=SplitSize(per_class=4), seed=5)
+    assert "".join(name[1] for name in sized) == "arrrrrrraeeereeeererrrrrrraaraarerrrerrree"
+
+
+def test_planned_counts_are_those_of_the_split(tmp_path: Path) -> None:
+    manifest = plain(21)
+    planned = planned_counts(manifest, test=SplitSize(per_class=6), validation=VALIDATION, seed=4)
+    split = grouped_split(manifest, test=SplitSize(per_class=6), validation=VALIDATION, seed=4)
+    assert planned == seal_split(tmp_path / "splits.json", manifest, split, seed=4).counts
+    assert planned["test"] == {"a": 6, "b": 6}
+    assert sum(sum(counts.values()) for counts in planned_counts(manifest).values()) == len(manifest)
+
+
+def test_crossing_groups_are_found_and_named() -> None:
     manifest = plain(12)
-    small, large = (nested_subset(manifest, per_class=size, seed=seed) for size in sorted(sizes))
-    assert set(small) <= set(large)
-    assert len(small) == 2 * min(sizes)
-    shuffled = manifest.sample(frac=1, random_state=seed)
-    assert nested_subset(shuffled, per_class=max(sizes), seed=seed) == large
+    split = grouped_split(manifest, validation=VALIDATION, test=TEST, seed=0)
+    assert crossing_groups(manifest, split) == []
+    parted = pd.Series({f"{k:016x}": "train" for k in range(20)} | {f"{k:016x}": "test" for k in (1, 4)})
+    first, second = crossing_groups(manifest, parted)
+    assert first == CrossingGroup(f"{0:016x}", ("train", "test"), (f"{0:016x}", f"{1:016x}"))
+    assert second.image_ids == (f"{4:016x}", f"{5:016x}")
 
 
-def test_subsets_spread_over_groups_first() -> None:
-    manifest = manifest_of([("a", f"p{k % 3}", None) for k in range(9)] + [("b", f"q{k}", None) for k in range(9)])
-    patient = dict(zip(manifest["image_id"], manifest["patient_id"], strict=True))
-    for seed in range(5):
-        ids = nested_subset(manifest, per_class=3, seed=seed)
-        assert {patient[image_id] for image_id in ids[:3]} == {"p0", "p1", "p2"}
-    assert nested_subset(manifest, per_class=3, seed=0) != nested_subset(manifest, per_class=3, seed=1)
+@settings(max_examples=20, deadline=None)
+@given(rows=group_rows, seed=st.integers(0, 5))
+def test_a_split_by_chance_crosses_where_its_groups_say(rows: list[tuple[str, int, int]], seed: int) -> None:
+    manifest = grouped_manifest(rows)
+    names = [("train", "val", "test")[(seed + 7 * k) % 3] for k in range(len(rows))]
+    split = pd.Series(names, index=manifest["image_id"].tolist())
+    keys = group_keys(manifest)
+    table = pd.DataFrame({"key": keys.to_numpy(), "split": names})
+    expected = table.groupby("key")["split"].nunique()
+    assert [group.key for group in crossing_groups(manifest, split)] == sorted(expected.index[expected > 1])
 
 
-def test_subsets_larger_than_the_class() -> None:
-    with pytest.raises(DataError, match=r"'a' has 4(.|\n)*at most 4 per class"):
-        nested_subset(plain(4), per_class=5, seed=0)
+def test_the_largest_number_that_every_class_can_give_is_named() -> None:
+    manifest = manifest_of([(label, f"{label}{k}", None) for label, n in (("a", 30), ("b", 9)) for k in range(n)])
+    message = r"'b' cannot give 20(.|\n)*test_per_class=7 is what every class can give"
+    with pytest.raises(DataError, match=message) as told:
+        grouped_split(manifest, validation=VALIDATION, test=SplitSize(per_class=20), seed=0)
+    assert "'a'" not in str(told.value)
+    assert grouped_split(manifest, validation=VALIDATION, test=SplitSize(per_class=7), seed=0).size == 39
+    with pytest.raises(DataError, match="validation_per_class=2 is what every class can give"):
+        grouped_split(manifest, validation=SplitSize(per_class=9), test=SplitSize(per_class=6), seed=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=group_rows, asked=st.integers(4, 30))
+def test_the_number_that_is_said_to_be_possible_is_possible(rows: list[tuple[str, int, int]], asked: int) -> None:
+    manifest = grouped_manifest(rows)
+    try:
+        grouped_split(manifest, validation=VALIDATION, test=SplitSize(per_class=asked), seed=2)
+    except InputError as error:
+        said = re.search(r"test_per_class=(\d+)", str(error))
+        if said:
+            grouped_split(manifest, validation=VALIDATION, test=SplitSize(per_class=int(said[1])), seed=2)
+            assert int(said[1]) < asked
+
+
+def test_images_without_a_split_are_sealed_as_unused(tmp_path: Path) -> None:
+    manifest = singles(10)
+    split = grouped_split(manifest, validation=VALIDATION, test=TEST, seed=0)
+    left_out = [image_id for image_id, name in split.items() if name == "train"][:3]
+    split[left_out] = pd.NA
+    path = tmp_path / "splits.json"
+    sealed = seal_split(path, manifest, split, seed=0, details={"method": "ids"})
+    assert read_sealed_split(path) == sealed
+    assert sealed.unused == tuple(sorted(left_out)) and not sealed.assignments.keys() & set(left_out)
+    table = with_split(manifest, sealed)
+    assert len(table) == 17 and not set(table["image_id"]) & set(left_out)
+    record = json.loads(path.read_text())
+    record["details"]["unused"] = []
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match="changed after it was sealed"):
+        read_sealed_split(path)
+
+
+def test_a_seal_needs_every_image_and_known_splits(tmp_path: Path) -> None:
+    manifest = singles(3)
+    split = pd.Series(["train"] * 6, index=manifest["image_id"].tolist())
+    with pytest.raises(DataError, match="1 are in one of them only"):
+        seal_split(tmp_path / "s.json", manifest, split.iloc[1:], seed=0)
+    with pytest.raises(DataError, match="no split 'holdout'"):
+        seal_split(tmp_path / "s.json", manifest, split.replace("train", "holdout"), seed=0)
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_validation_is_drawn_from_training_groups_alone() -> None:
+    manifest = plain(20)
+    split = pd.Series(["test" if k % 20 < 6 else "train" for k in range(40)], index=manifest["image_id"].tolist())
+    drawn = with_validation(manifest, split, SplitSize(per_class=4), seed=1)
+    assert drawn[split == "test"].eq("test").all()
+    assert drawn.value_counts().to_dict() == {"train": 20, "test": 12, "val": 8}
+    assert crossing_groups(manifest, drawn) == []
+    with pytest.raises(InputError, match="validation_per_class=12 is what every class can give"):
+        with_validation(manifest, split, SplitSize(per_class=30), seed=1)
