@@ -17,7 +17,6 @@ import pandas as pd
 
 from tenfold.audits.config import AuditConfig
 from tenfold.audits.fidelity import LabeledFeatures, fidelity_rows
-from tenfold.audits.memorization import Memorization, Points, memorization
 from tenfold.audits.probe import probe_rows
 from tenfold.core.errors import DataError
 from tenfold.core.executor import Executor
@@ -32,6 +31,7 @@ from tenfold.data.images import resize_and_crop
 from tenfold.data.manifest import labels_of, read_manifest, select_images, unpack_ancestors
 from tenfold.data.splits import group_keys, read_sealed_split, with_split
 from tenfold.metrics.arrays import FloatArray, IntArray
+from tenfold.metrics.memorization import Memorization, Points, memorization
 from tenfold.models import embedded
 from tenfold.models.features import extract_features
 
@@ -154,12 +154,28 @@ def _memorization(
         if (result := memorization(space, *points, false_flag_fraction=config.false_flag_fraction)) is not None
     ]
     ids = [str(image_id) for image_id in synthetic.rows["image_id"]]
-    findings = [finding for result in found for finding in result.findings(ids)]
+    findings = [finding for result in found for finding in _findings(result, ids)]
     if len(found) < len(spaces):
         reason = "too few real images of several patients to calibrate a threshold with"
         return [], {"memorization": {}, "nearest": [], "missing": {"memorization": reason}}
     facts = {result.space: result.summary() for result in found}
     return findings, {"memorization": facts, "nearest": _nearest_pairs(ids, found, findings), "missing": {}}
+
+
+def _findings(result: Memorization, image_ids: Sequence[str]) -> list[Finding]:
+    """One finding per synthetic image; its score is 1 - p."""
+    among = f"among {len(result.null)} real images"
+    return [
+        Finding(
+            check=f"memorization.{result.space}",
+            image_id=image_id,
+            score=float(1 - result.p_values[n]),
+            is_flagged=bool(result.is_flagged[n]),
+            evidence_ids=(result.nearest_ids[n],),
+            detail=f"{result.kind} {result.statistics[n]:.3f}, p {result.p_values[n]:.3f} {among}",
+        )
+        for n, image_id in enumerate(image_ids)
+    ]
 
 
 def _nearest_pairs(

@@ -10,12 +10,10 @@ is compared with that of each training image to the nearest other one of another
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tenfold.data.findings import Finding
 from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray
 from tenfold.metrics.neighbors import nearest
 
@@ -49,21 +47,6 @@ class Memorization:
     @property
     def is_flagged(self) -> BoolArray:
         return np.asarray(self.p_values <= self.threshold_p, dtype=np.bool_)
-
-    def findings(self, image_ids: Sequence[str]) -> list[Finding]:
-        """One finding per synthetic image; its score is 1 - p."""
-        among = f"among {len(self.null)} real images"
-        return [
-            Finding(
-                check=f"memorization.{self.space}",
-                image_id=image_id,
-                score=float(1 - self.p_values[n]),
-                is_flagged=bool(self.is_flagged[n]),
-                evidence_ids=(self.nearest_ids[n],),
-                detail=f"{self.kind} {self.statistics[n]:.3f}, p {self.p_values[n]:.3f} {among}",
-            )
-            for n, image_id in enumerate(image_ids)
-        ]
 
     def summary(self) -> dict[str, float | int | str | None]:
         """Plain facts for summary.json; distances are medians."""
