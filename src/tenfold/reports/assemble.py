@@ -10,7 +10,7 @@ from tenfold.core.workspace import Workspace
 from tenfold.reports import guards, wording
 from tenfold.reports.audits import read_audits
 from tenfold.reports.contents import DataSummary, Gallery, Guard, ReportContents
-from tenfold.reports.data_summary import MANIFEST, summarize_data
+from tenfold.reports.data_summary import MANIFEST, counted_unit, summarize_data
 from tenfold.reports.gallery import NearestImage, SyntheticSet, choose_pictures
 from tenfold.reports.headline import best_control, write_headline
 from tenfold.reports.reading import StudyFiles, read_study
@@ -64,6 +64,7 @@ def assemble_contents(
         record=record,
         checklists=answer_checklists(evaluation, data, record, audits),
         missing=missing,
+        unit=counted_unit(files.manifest),
     )
 
 
@@ -139,5 +140,5 @@ def _guards(files: StudyFiles) -> tuple[Guard, ...]:
         *checked,
         guards.check_origin(evaluation),
         guards.check_equal_training(list(files.classifiers.values())),
-        guards.check_seeds(evaluation),
+        guards.check_seeds(evaluation, counted_unit(manifest)),
     )

@@ -1,4 +1,4 @@
-"""The report's configuration: which study it tells of, and the words that only its author can give."""
+"""The pages' configuration: which study the report tells of, how many pictures, and the author's own words."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ class ReportConfig(StageConfig):
     command: str | None = Field(None, min_length=1, description="the command that replays the run")
     trimmed: tuple[str, ...] = Field((), description="what was left out or made smaller to fit, one sentence each")
     pictures_per_class: int = Field(6, ge=1, le=24, description="synthetic images shown of each class")
+
+
+class IntakePageConfig(StageConfig):
+    """How much the intake page shows; what it leaves out is counted on the page."""
+
+    title: str | None = Field(default=None, min_length=1, description="title of the page; null: the workspace's name")
+    pictures_per_class: int = Field(default=12, ge=1, le=48, description="images shown of each class")
+    duplicate_clusters: int = Field(default=24, ge=1, le=200, description="clusters of duplicates shown, worst first")
+    suspects_per_check: int = Field(default=12, ge=1, le=100, description="images shown of each check, the worst first")

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from tenfold.evaluation.contents import Estimate, Evaluation
 
 GuardState = Literal["kept", "attention", "not_shown"]
+CountedUnit = Literal["patient", "group"]
 CONTENTS_VERSION = 1
 
 
@@ -204,7 +205,10 @@ class Headline:
 
 @dataclass(frozen=True)
 class ReportContents:
-    """The whole page; `class_names` has a name for each label, `missing` says by part why one is not shown."""
+    """The whole page; `class_names` has a name for each label, `missing` says by part why one is not shown.
+
+    `unit` is what every `n_patients` and `n_test_patients` counts: groups where not every image names its patient.
+    """
 
     study: str
     class_names: Mapping[str, str]
@@ -218,6 +222,7 @@ class ReportContents:
     record: Record
     checklists: tuple[ChecklistItem, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
+    unit: CountedUnit = "patient"
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; every estimate with its interval, images and patients."""

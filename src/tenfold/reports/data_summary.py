@@ -10,7 +10,7 @@ import pandas as pd
 
 from tenfold.core.workspace import Workspace
 from tenfold.reports import wording
-from tenfold.reports.contents import CountRow, DataSummary, QuarantineReason
+from tenfold.reports.contents import CountedUnit, CountRow, DataSummary, QuarantineReason
 
 MANIFEST = "data/manifest.parquet"
 SPLITS = "data/splits.json"
@@ -48,14 +48,20 @@ def summarize_data(workspace: Workspace, manifest: pd.DataFrame, source: str) ->
     )
 
 
+def counted_unit(manifest: pd.DataFrame | None) -> CountedUnit:
+    """What `count_patients` counts: patients when every image names one, else groups."""
+    is_known = manifest is not None and bool(manifest["patient_id"].notna().all())
+    return "patient" if is_known else "group"
+
+
 def count_patients(rows: pd.DataFrame) -> int:
-    """Distinct patients; an image without one counts by its lesion, its group, or itself."""
+    """Distinct patients; an image without one counts by its group, its lesion, or itself."""
     return int(_patients(rows).nunique())
 
 
 def _patients(rows: pd.DataFrame) -> pd.Series[str]:
     keys: pd.Series[str] = rows["patient_id"].astype("string").radd("patient:")
-    for column in ("lesion_id", "group_id", "image_id"):
+    for column in ("group_id", "lesion_id", "image_id"):
         keys = keys.fillna(rows[column].astype("string").radd(f"{column}:"))
     return keys
 

@@ -47,7 +47,7 @@ def learning_curve(points: Sequence[CurvePoint], single_points: Sequence[CurvePo
 
     `points` are joined by arm; `single_points` stand alone with an error bar (arms run at few sizes).
     """
-    with _canvas(_CURVE_INCHES) as (figure, axes):
+    with canvas(_CURVE_INCHES) as (figure, axes):
         sizes = sorted({point.training_size for point in (*points, *single_points)})
         for arm in dict.fromkeys(point.arm for point in points):
             _draw_line(axes, sorted((p for p in points if p.arm == arm), key=lambda p: p.training_size), metric)
@@ -66,12 +66,12 @@ def learning_curve(points: Sequence[CurvePoint], single_points: Sequence[CurvePo
         rows = -(-(len(arms) + len({p.arm for p in points})) // 2)
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.04 + 0.085 * rows), ncols=2, handlelength=2.4,
                     columnspacing=1.6, borderaxespad=0.0)  # fmt: skip
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def roc_curves(curves: Sequence[RocCurve]) -> str:
     """Sensitivity against 1 - specificity of one class, a line for each arm."""
-    with _canvas(_ROC_INCHES) as (figure, axes):
+    with canvas(_ROC_INCHES) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0)
         for curve in curves:
             style = arm_style(curve.arm)
@@ -84,11 +84,12 @@ def roc_curves(curves: Sequence[RocCurve]) -> str:
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.set_xlabel(f"1 {wording.MINUS} specificity")
         axes.set_ylabel("Sensitivity")
-        return _svg(figure)
+        return svg_text(figure)
 
 
 @contextmanager
-def _canvas(inches: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+def canvas(inches: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one pair of axes, drawn with the pages' settings and nobody else's."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
@@ -97,7 +98,8 @@ def _canvas(inches: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
         yield figure, figure.add_subplot()
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG text without a date."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -10,7 +10,8 @@ import pandas as pd
 from tenfold.data.manifest import unpack_ancestors
 from tenfold.evaluation.contents import Evaluation
 from tenfold.reports import wording
-from tenfold.reports.contents import Guard
+from tenfold.reports.contents import CountedUnit, Guard
+from tenfold.reports.data_summary import counted_unit
 
 PREFERRED_SEEDS = 5
 _SHARED_SETTINGS = (
@@ -22,11 +23,11 @@ _GROUP_COLUMNS = ("group_id", "patient_id", "lesion_id")
 
 def check_groups(manifest: pd.DataFrame) -> Guard:
     """Whether any patient, lesion or group of the manifest lies in two splits."""
-    name = "Patients stay on one side of the split"
+    name = f"{wording.capital(counted_unit(manifest))}s stay on one side of the split"
     split = manifest[manifest["split"].notna()]
     known = [column for column in _GROUP_COLUMNS if bool(split[column].notna().any())]
     if not known:
-        return Guard(name, "attention", "No patient, lesion or group is recorded: each image counts as a patient.")
+        return Guard(name, "attention", "No patient, lesion or group is recorded: each image counts as a group.")
     for column in known:
         crossing = split.dropna(subset=[column]).groupby(column)["split"].nunique()
         if bool((crossing > 1).any()):
@@ -135,9 +136,9 @@ def check_equal_training(configs: Sequence[Mapping[str, Any]]) -> Guard:
     )
 
 
-def check_seeds(evaluation: Evaluation) -> Guard:
+def check_seeds(evaluation: Evaluation, unit: CountedUnit) -> Guard:
     """Whether the primary comparison has the preferred number of repetitions."""
-    name = "Uncertainty counts patients and repetitions"
+    name = f"Uncertainty counts {unit}s and repetitions"
     seeds = [row.difference.n_seeds for row in evaluation.comparisons if row.is_primary]
     if not seeds:
         return Guard(name, "not_shown", "There is no primary comparison.")

@@ -85,7 +85,10 @@ def _claim(evaluation: Evaluation, data: DataSummary | None, record: Record, aud
         "25": ("Recipe with all settings and seeds.", "record"),
         "26": ("By validation images only.", "trust"),
         "28": (f"Primary: {wording.metric_name(verdict.metric)}; others beside it.", "arms"),
-        "29": ("Paired 95 % intervals over test patients and repetitions; Holm within a family.", "arms"),
+        "29": (
+            "Paired 95 % intervals over test patients (groups where unknown) and repetitions; Holm within a family.",
+            "arms",
+        ),
         "30": ("Controls, learning curve and subgroups.", "arms"),
         "32": (f"{wording.counted(evaluation.n_test_images, 'held-out image')} of the same source.", "arms"),
         "37": ("All arms with intervals.", "arms"),
@@ -116,7 +119,7 @@ def _tripod(evaluation: Evaluation, data: DataSummary | None) -> Answers:
         "13": ("Batches are balanced by class in every arm.", "record"),
         "14": ("Results by subgroup; those too small are not judged." if evaluation.subgroups else None, "subgroups"),
         "15": ("Class probabilities; the most probable class is taken.", "classes"),
-        "16": ("Training and test images come from one source; no patient in both.", "trust"),
+        "16": ("Training and test images come from one source; no known patient or group in both.", "trust"),
         "18f": ("Command, versions and commit.", "record"),
         "21": ("Images of each class in each arm.", "trust"),
         "22": ("Network, weights and settings in the recipe and the run's folders.", "record"),
@@ -124,5 +127,5 @@ def _tripod(evaluation: Evaluation, data: DataSummary | None) -> Answers:
     }
     if data is not None:
         answers["5a-b"] = (f"Source: {data.source}. Dates: for the authors.", "data")
-        answers["20a-c"] = ("Images and patients by split and recorded features.", "data")
+        answers["20a-c"] = ("Images and patients (groups where unknown) by split and recorded features.", "data")
     return {number: (answer, section) for number, (answer, section) in answers.items() if answer is not None}

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
 from tenfold.evaluation.contents import (
@@ -27,6 +27,7 @@ from tenfold.reports.headline import primary_comparisons
 from tenfold.reports.intervals import Scale, difference_scale
 from tenfold.reports.palette import arm_style
 from tenfold.reports.pictures import data_address, picture_address
+from tenfold.reports.templating import page_environment
 
 TABLE_METRICS = (
     "macro_auroc", "macro_average_precision", "accuracy", "balanced_accuracy", "macro_f1", "brier_score",
@@ -46,26 +47,6 @@ SECTION_NAMES = {
     "timings": "This run",
 }
 _TEMPLATE = "report.html.j2"
-_WORDS = (
-    wording.arm_name,
-    wording.metric_name,
-    wording.metric_explanation,
-    wording.attribute_name,
-    wording.attribute_value,
-    wording.figure,
-    wording.figure_interval,
-    wording.difference,
-    wording.difference_interval,
-    wording.size_of_difference,
-    wording.p_value,
-    wording.count,
-    wording.counted,
-    wording.listed,
-    wording.is_in_points,
-    wording.is_lower_better,
-    wording.plain_words,
-    wording.capital,
-)
 
 
 def render_page(contents: ReportContents, timings: Timings, folder: Path) -> str:
@@ -103,15 +84,8 @@ def share_of_row(matrix: ConfusionMatrix, row: int, column: int) -> float | None
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("tenfold.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {function.__name__: function for function in (*_WORDS, duration, mebibytes)}
-    environment.filters["class_name"] = _class_name
+    environment = page_environment()
+    environment.filters |= {"duration": duration, "mebibytes": mebibytes, "class_name": _class_name}
     environment.globals |= {
         "arm_explanations": wording.ARM_EXPLANATIONS,
         "arm_color": lambda arm: arm_style(arm).color,

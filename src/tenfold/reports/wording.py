@@ -99,8 +99,16 @@ def sentence(text: str) -> str:
     >>> sentence("two seeds only")
     'Two seeds only.'
     """
-    text = capital(text.strip())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return ended(capital(text.strip()))
+
+
+def ended(text: str) -> str:
+    """The text with a period last; its first word, which may be somebody's label, stays as it is.
+
+    >>> ended("df has 4 images"), ended("")
+    ('df has 4 images.', '')
+    """
+    return text if text.endswith((".", "!", "?")) or not text else f"{text}."
 
 
 def plain_words(text: str) -> str:

@@ -88,6 +88,18 @@ def test_unequal_training_is_told(files: StudyFiles) -> None:
 def test_few_repetitions_are_told() -> None:
     evaluation = make_evaluation()
     few = tuple(replace(row, difference=replace(row.difference, n_seeds=3)) for row in evaluation.comparisons)
-    assert guards.check_seeds(evaluation).state == "kept"
-    assert guards.check_seeds(replace(evaluation, comparisons=few)).state == "attention"
-    assert guards.check_seeds(replace(evaluation, comparisons=())).state == "not_shown"
+    assert guards.check_seeds(evaluation, "patient").state == "kept"
+    assert guards.check_seeds(replace(evaluation, comparisons=few), "patient").state == "attention"
+    assert guards.check_seeds(replace(evaluation, comparisons=()), "patient").state == "not_shown"
+
+
+def test_without_patient_ids_groups_are_named() -> None:
+    evaluation = make_evaluation()
+    assert guards.check_seeds(evaluation, "group").name == "Uncertainty counts groups and repetitions"
+
+
+def test_the_split_of_groups_is_not_called_one_of_patients(files: StudyFiles) -> None:
+    manifest = real(files)
+    assert guards.check_groups(manifest).name == "Patients stay on one side of the split"
+    manifest["patient_id"] = pd.NA
+    assert guards.check_groups(manifest).name == "Groups stay on one side of the split"
