@@ -1,4 +1,4 @@
-"""Folder import: one subfolder per class, captions in .txt files of the same stem."""
+"""Folder import: one subfolder per class, captions in .txt files and masks in files of the same stem."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import DataError
+from tenfold.data.dicom_header import is_dicom
 from tenfold.data.import_items import ImportItem, Listing, QuarantineRow, check_classes
+from tenfold.data.label_spelling import one_spelling, tidy
+from tenfold.data.masks import MASK_FOLDERS, MaskFinder, mask_base
 from tenfold.data.source_files import RefusedFileError, SourceFiles, is_hidden, is_image_name
+
+SIDECAR_REASON = "a .txt file of the image's stem"
+MASK_REASON = "a mask file of the image's name, beside it or in a masks folder"
 
 
 def import_folder(source: Path, classes: Sequence[str] | None = None) -> Listing:
@@ -22,83 +28,176 @@ def import_folder(source: Path, classes: Sequence[str] | None = None) -> Listing
     """
     if not source.is_dir():
         raise DataError("there is no such folder", where=str(source), expected="a folder with one subfolder per class")
-    files = SourceFiles(source)
-    top = files.root / "images" if _class_folders(files.root / "images") else files.root
-    labels = _class_folders(top)
-    counts = Counter({label: sum(1 for _ in _image_files(top / label)) for label in labels})
+    reader = FolderReader(SourceFiles(source))
+    root = reader.files.root
+    top = root / "images" if class_folders(root / "images") else root
+    folders = class_folders(top)
+    counts = Counter({name: sum(1 for _ in image_files(top / name)) for name in folders})
     if not counts.total():
         _raise_without_classes(source, top)
-    check_classes(labels, classes, where=str(source))
-    items: list[ImportItem] = []
-    quarantined: list[QuarantineRow] = []
+    by_label: Counter[str] = Counter()
+    for name in folders:
+        by_label[tidy(name) or name] += counts[name]
+    spelling = one_spelling(by_label, classes)
+    label_of = {name: spelling(tidy(name) or name) for name in folders}
+    check_classes(label_of.values(), classes, where=str(source))
     if classes is None:
-        for name in sorted(os.listdir(top)):
-            if is_image_name(name) and not is_hidden(name) and not (top / name).is_dir():
-                detail = "the file lies beside the class folders"
-                quarantined.append(QuarantineRow("no_class_folder", files.name_of(top / name), detail=detail))
-    for label in labels:
-        if classes is None or label in classes:
-            for entry in _walk(top / label):
-                _list_file(files, entry, label, items, quarantined)
-    others = {label: counts[label] for label in labels if classes is not None and label not in classes}
-    return Listing(files.root, tuple(items), tuple(quarantined), other_classes=others)
+        reader.list_strays(top)
+    for name in folders:
+        if classes is None or label_of[name] in classes:
+            reader.list_class(top / name, label_of[name])
+    others: Counter[str] = Counter()
+    for name in folders:
+        if classes is not None and label_of[name] not in classes:
+            others[label_of[name]] += counts[name]
+    notes = (*spelling.notes, *(reader.note_unused_masks() if classes is None else ()))
+    return reader.listing(others, notes)
 
 
 def has_class_folders(source: Path) -> bool:
     """Whether a folder, or its `images` folder, has subfolders that hold images."""
     tops = (source / "images", source)
-    return any(next(_image_files(top / label), None) for top in tops for label in _class_folders(top))
+    return any(next(image_files(top / label), None) for top in tops for label in class_folders(top))
 
 
-def _class_folders(top: Path) -> list[str]:
+def class_folders(top: Path) -> list[str]:
+    """Names of the subfolders that may be classes, sorted: a mask folder with masks of the others' images is none."""
     if not top.is_dir():
         return []
-    return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not is_hidden(entry.name))
+    names = sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not is_hidden(entry.name))
+    others = [name for name in names if name.lower() not in MASK_FOLDERS]
+    if not others or others == names:
+        return names
+    stems = {path.stem for name in others for path in image_files(top / name)}
+    return [name for name in names if name in others or not stems & _masked_stems(top / name)]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path) -> Iterator[Path]:
+    """Files below a folder that may be images, in sorted order; links are among them."""
+    return (path for path in walk(folder) if path.is_symlink() or is_image_name(path.name) or is_dicom(path))
+
+
+def walk(folder: Path) -> Iterator[Path]:
     """Files and linked folders below a folder in sorted order; links to folders are named, not entered."""
     if folder.is_symlink():
         yield folder
         return
-    for name in sorted(os.listdir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        yield folder
+        return
+    for name in names:
         path = folder / name
         if is_hidden(name):
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+            yield from walk(path)
         else:
             yield path
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
-    return (path for path in _walk(folder) if is_image_name(path.name) or path.is_symlink())
+class FolderReader:
+    """Lists the files of class folders under one root, with captions and masks, and says why others are set aside."""
+
+    def __init__(self, files: SourceFiles) -> None:
+        self.files = files
+        self._masks = MaskFinder(files)
+        self._items: list[ImportItem] = []
+        self._quarantined: list[QuarantineRow] = []
+
+    def list_strays(self, top: Path) -> None:
+        """Quarantine the images that lie in no class folder."""
+        for name in sorted(os.listdir(top)):
+            if is_image_name(name) and not is_hidden(name) and not (top / name).is_dir():
+                detail = "the file lies beside the class folders"
+                self._quarantined.append(
+                    QuarantineRow("no_class_folder", self.files.name_of(top / name), detail=detail)
+                )
+
+    def list_class(self, folder: Path, label: str, **fields: Any) -> None:
+        """List everything below a folder as this class; `fields` go to each image."""
+        for path in walk(folder):
+            refused = self._list_file(path, label, fields)
+            if refused is not None:
+                reason, detail = refused
+                self._quarantined.append(QuarantineRow(reason, self.files.name_of(path), label=label, detail=detail))
+
+    def listing(self, others: Counter[str], notes: Sequence[str], **reasons: str) -> Listing:
+        """What was listed, with the reasons of the columns that were filled."""
+        told = {"label": "the name of the class folder", **reasons}
+        if any("caption" in item.fields for item in self._items):
+            told["caption"] = SIDECAR_REASON
+        if any(item.mask_path is not None for item in self._items):
+            told["mask"] = MASK_REASON
+        return Listing(
+            self.files.root, tuple(self._items), tuple(self._quarantined), dict(others), notes=tuple(notes),
+            reasons=told, format="folder",
+        )  # fmt: skip
+
+    def note_unused_masks(self) -> list[str]:
+        """A note on files in the root's mask folders that are the mask of no listed image."""
+        used = {item.mask_path for item in self._items}
+        notes = []
+        for name in sorted(self.files.names_in(self.files.root)):
+            folder = self.files.root / name
+            if name.lower() in MASK_FOLDERS and any(mask is not None and folder in mask.parents for mask in used):
+                unused = [path for path in image_files(folder) if path not in used]
+                if unused:
+                    example = self.files.name_of(unused[0])
+                    notes.append(f"{len(unused)} files in {name}/ are the mask of no listed image, e.g. {example}")
+        return notes
+
+    def _list_file(self, path: Path, label: str, fields: dict[str, Any]) -> tuple[str, str] | None:
+        if path.is_dir():
+            if path.is_symlink():
+                return "linked_folder", "a link to a folder is not followed"
+            return "unreadable_folder", "the folder cannot be opened"
+        if not path.name.isascii() and not _is_text(path.name):
+            return "unreadable_name", "the file name is no text in UTF-8: rename the file"
+        if not (is_image_name(path.name) or (not path.is_symlink() and is_dicom(path))):
+            if path.suffix == ".txt" and self._has_image(path.parent, path.stem):
+                return None
+            return "not_an_image", f"the suffix {path.suffix or '(none)'} is that of no image format that is read"
+        base = mask_base(path.name)
+        if base is not None:
+            if self._has_image(path.parent, base):
+                return None
+            return "mask_without_image", f"the name is that of a mask, but there is no image {base} beside it"
+        if _is_in_mask_folder(path, label) and self._is_mask_of_another(path):
+            return None
+        try:
+            real = self.files.inside(path)
+        except RefusedFileError as error:
+            return error.reason, error.detail
+        caption = self.files.sidecar_caption(path)
+        told = {**fields} if caption is None else {**fields, "caption": caption, "attr.caption_source": "sidecar"}
+        mask = self._masks.beside(path) or self._masks.beside(real)
+        self._items.append(ImportItem(real, self.files.name_of(path), label, fields=told, mask_path=mask))
+        return None
+
+    def _has_image(self, folder: Path, stem: str) -> bool:
+        return any(is_image_name(name) and os.path.splitext(name)[0] == stem for name in self.files.names_in(folder))
+
+    def _is_mask_of_another(self, path: Path) -> bool:
+        """Whether the folder above a mask folder holds an image of this stem."""
+        return self._has_image(path.parent.parent, mask_base(path.name) or path.stem)
 
 
-def _list_file(
-    files: SourceFiles, path: Path, label: str, items: list[ImportItem], quarantined: list[QuarantineRow]
-) -> None:
-    name = files.name_of(path)
-    if path.is_dir():
-        detail = "a link to a folder is not followed"
-        quarantined.append(QuarantineRow("linked_folder", name, label=label, detail=detail))
-        return
-    if not is_image_name(path.name):
-        if path.suffix == ".txt" and any(
-            is_image_name(other) and Path(other).stem == path.stem for other in files.names_in(path.parent)
-        ):
-            return
-        detail = f"the suffix {path.suffix or '(none)'} is that of no image format that is read"
-        quarantined.append(QuarantineRow("not_an_image", name, label=label, detail=detail))
-        return
+def _is_in_mask_folder(path: Path, label: str) -> bool:
+    return path.parent.name.lower() in MASK_FOLDERS and path.parent.name != label
+
+
+def _masked_stems(folder: Path) -> set[str]:
+    return {mask_base(path.name) or path.stem for path in image_files(folder)}
+
+
+def _is_text(name: str) -> bool:
     try:
-        real = files.inside(path)
-    except RefusedFileError as error:
-        quarantined.append(QuarantineRow(error.reason, name, label=label, detail=error.detail))
-        return
-    caption = files.sidecar_caption(path)
-    fields: dict[str, Any] = {} if caption is None else {"caption": caption, "attr.caption_source": "sidecar"}
-    items.append(ImportItem(real, name, label, fields=fields))
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _raise_without_classes(source: Path, top: Path) -> None:

@@ -56,7 +56,8 @@ class Listing:
 
     other_classes: rows by label of classes that were not chosen; columns: which upstream column was taken for which
     manifest column, reasons: why, by manifest column; format: how the source was read (folder, table, dicom, a preset's
-    name); notes: remarks for the person who runs the import.
+    name); notes: remarks for the person who runs the import; skin_types: rows by label and Fitzpatrick type (or group,
+    or `unknown`) where a table tells it, rows whose image is missing included.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
+    skin_types: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def check_classes(available: Iterable[str], chosen: Sequence[str] | None, *, where: str) -> None:

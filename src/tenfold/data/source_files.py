@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from tenfold.data.dicom_header import DICOM_SUFFIXES
 from tenfold.data.images import SUFFIXES
+
+IMAGE_FOLDERS = ("", "images")
+"""Where images are looked for that a table names, as seen from the table; `images/<label>` and `<label>` follow."""
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
 _LONGEST_CAPTION_BYTES = 20_000
-_SPELLINGS = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
+_READ = (*SUFFIXES, *DICOM_SUFFIXES)
+_SPELLINGS = (*_READ, *(suffix.upper() for suffix in _READ))
 
 
 class RefusedFileError(Exception):
@@ -22,35 +29,32 @@ class RefusedFileError(Exception):
 
 
 class SourceFiles:
-    """The files under one source root; folders are listed once and remembered."""
+    """The files under one source root; folders are listed once and remembered.
 
-    def __init__(self, root: Path) -> None:
+    start: the folder from which names are seen (the table's); the root when not given. folders: more places for images
+    beside `IMAGE_FOLDERS`.
+    """
+
+    def __init__(self, root: Path, start: Path | None = None, folders: Sequence[str] = ()) -> None:
         self.root = root.resolve()
+        self.start = self.root if start is None else start.resolve()
+        self._folders = (*IMAGE_FOLDERS, *folders)
         self._listings: dict[str, frozenset[str]] = {}
+        self._places: dict[str, tuple[str, ...]] = {}
 
     def find(self, value: str, label: str) -> Path:
         """The real path of an image that a table names; RefusedFileError when there is none inside the root.
 
-        Looked for beside the table, in `images/`, in `images/<label>/` and in `<label>/`, as named and with each image
-        suffix.
+        Looked for beside the table, in `images/`, in further folders, in `images/<label>/` and in `<label>/`, as named
+        and with each image suffix.
         """
-        if "://" in value:
-            raise RefusedFileError("missing_file", "a web address: nothing is downloaded")
-        if "\0" in value:
-            raise RefusedFileError("missing_file", "no file has such a name")
-        name, root = value.replace("\\", "/"), str(self.root)
-        is_outside = False
-        for base in ("", "images", f"images/{label}", label):
-            target = os.path.normpath(os.path.join(root, base, name))
-            if os.path.commonpath((root, target)) != root:
-                is_outside = is_outside or base == ""
-                continue
-            found = self._in_folder(*os.path.split(target))
-            if found is not None:
-                return self.inside(Path(found))
-        if is_outside:
-            raise RefusedFileError("leaves_source_root", "the path leads out of the source folder")
-        raise RefusedFileError("missing_file", "no such image beside the table or in its images folder")
+        if label not in self._places:
+            self._places[label] = self._inner_folders((*self._folders, f"images/{label}", label))
+        return self._find(value, self._places[label])
+
+    def find_in(self, value: str, folders: Sequence[str]) -> Path:
+        """As `find`, in these folders only (seen from the start)."""
+        return self._find(value, self._inner_folders(folders))
 
     def inside(self, path: Path) -> Path:
         """The path with its links followed; RefusedFileError when it ends outside the root or nowhere."""
@@ -86,20 +90,53 @@ class SourceFiles:
         return self._listings[key]
 
     def name_of(self, path: Path) -> str:
-        """The path as seen from the root, with forward slashes."""
-        return PurePosixPath(path.relative_to(self.root)).as_posix()
+        """The path as seen from the root, with forward slashes; bytes of no text become question marks."""
+        name = PurePosixPath(path.relative_to(self.root)).as_posix()
+        return name.encode("utf-8", errors="replace").decode("utf-8")
+
+    def _inner_folders(self, folders: Sequence[str]) -> tuple[str, ...]:
+        """The folders that hold anything as full paths, each once, those outside the root left out."""
+        paths = (os.path.normpath(os.path.join(self.start, folder)) for folder in folders if "\0" not in folder)
+        return tuple(dict.fromkeys(path for path in paths if self._is_inner(path) and self.names_in(path)))
+
+    def _find(self, value: str, places: Sequence[str]) -> Path:
+        if "://" in value:
+            raise RefusedFileError("missing_file", "a web address: nothing is downloaded")
+        if "\0" in value:
+            raise RefusedFileError("missing_file", "no file has such a name")
+        name = value.replace("\\", "/")
+        for place in places:
+            folder, base = place, name
+            if "/" in name or name in (".", ".."):
+                folder, base = os.path.split(os.path.normpath(os.path.join(place, name)))
+            found = self._in_folder(folder, base) if self._is_inner(folder) else None
+            if found is not None:
+                return self.inside(Path(found))
+        if not self._is_inner(os.path.normpath(os.path.join(self.start, name))):
+            raise RefusedFileError("leaves_source_root", "the path leads out of the source folder")
+        raise RefusedFileError("missing_file", "no such image beside the table or in its images folder")
+
+    def _is_inner(self, path: str) -> bool:
+        root = str(self.root)
+        return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
     def _in_folder(self, folder: str, name: str) -> str | None:
         names = self.names_in(folder)
-        if name in names and is_image_name(name):
-            return os.path.join(folder, name)
-        found = [name + suffix for suffix in _SPELLINGS if name + suffix in names]
-        if len(found) > 1:
-            raise RefusedFileError("ambiguous_file", f"several files fit: {', '.join(found)}")
-        if found:
-            return os.path.join(folder, found[0])
+        spelled = _as_stored(name, names)
+        if spelled is not None and is_image_name(name):
+            return os.path.join(folder, spelled)
+        if names and not is_image_name(name):
+            found = [
+                stored
+                for suffix in _SPELLINGS
+                if (stored := _as_stored(name + suffix, names)) is not None
+            ]  # fmt: skip
+            if len(found) > 1:
+                raise RefusedFileError("ambiguous_file", f"several files fit: {', '.join(found)}")
+            if found:
+                return os.path.join(folder, found[0])
         path = os.path.join(folder, name)
-        return path if name in names and os.path.isfile(path) else None
+        return path if spelled is not None and os.path.isfile(path) else None
 
 
 def is_hidden(name: str) -> bool:
@@ -108,5 +145,15 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the suffix is one of an image format that is read."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    """Whether the suffix is one of an image format that is read, DICOM among them."""
+    return os.path.splitext(name)[1].lower() in _READ
+
+
+def _as_stored(name: str, names: frozenset[str]) -> str | None:
+    """The name as the file system spells it: accented letters may be stored composed or decomposed."""
+    if name in names:
+        return name
+    if name.isascii():
+        return None
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form in names), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 from tenfold.core.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
+_HEADER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ def read_table(path: Path) -> Table:
     CSV may have a BOM, be separated by commas, semicolons or tabs, and be UTF-8, UTF-16 or (with a note) Windows-1252.
     """
     readers: Mapping[str, Callable[[Path], Table]] = MappingProxyType(
-        {".csv": _read_separated, ".tsv": _read_separated, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    )
+        {
+            ".csv": _read_separated, ".tsv": _read_separated, ".tab": _read_separated, ".jsonl": _read_jsonl,
+            ".parquet": _read_parquet, "": _read_separated,
+        }
+    )  # fmt: skip
     if not path.is_file():
         raise DataError("there is no such table", where=str(path), expected=f"a {', '.join(TABLE_SUFFIXES)} file")
     if path.suffix.lower() not in readers:
@@ -61,6 +66,24 @@ def read_table(path: Path) -> Table:
     if not table.columns or not (table.rows or table.bad_rows):
         raise DataError("the table has no rows", where=str(path), expected="a header and one row per image")
     return table
+
+
+def read_columns(path: Path) -> tuple[str, ...]:
+    """The column names of a table by its first row alone; () when there are none to be had. Never raises."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet as pq
+
+            return tuple(str(name).strip() for name in pq.read_schema(path).names)
+        with path.open("rb") as stream:
+            text, _ = _decoded(path, stream.read(_HEADER_BYTES))
+        if path.suffix.lower() == ".jsonl":
+            first = json.loads(next(line for line in text.split("\n") if line.strip()))
+            return tuple(str(name).strip() for name in first) if isinstance(first, dict) else ()
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, path))
+        return tuple(cell.strip() for cell in next(row for row in reader if any(cell.strip() for cell in row)))
+    except (OSError, ValueError, RecursionError, StopIteration, csv.Error):
+        return ()
 
 
 def _read_separated(path: Path) -> Table:
@@ -127,26 +150,29 @@ def _read_parquet(path: Path) -> Table:
     return Table(columns, tuple(rows))
 
 
-def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
-    data = path.read_bytes()
+def _decoded(path: Path, data: bytes | None = None) -> tuple[str, tuple[str, ...]]:
+    """The text of a file (or of its first bytes, which may end within a letter), with a note on its encoding."""
+    if data is None:
+        data = path.read_bytes()
+    elif len(data) == _HEADER_BYTES:
+        data = data[: data.rfind(b"\n") + 1]
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding), ()
     except UnicodeDecodeError:
-        note = f"{path.name} is not {encoding.upper()}: read as Windows-1252; check accented letters"
+        name = encoding.upper().removesuffix("-SIG")
+        note = f"{path.name} is not {name}: read as Windows-1252; check accented letters"
         return data.decode("cp1252", errors="replace"), (note,)
 
 
 def _delimiter(text: str, path: Path) -> str:
     header = next((line for line in text.splitlines() if line.strip()), "")
-    candidates = "\t,;" if path.suffix.lower() == ".tsv" else ",;\t"
+    candidates = "\t,;" if path.suffix.lower() in (".tsv", ".tab") else ",;\t"
     return max(candidates, key=lambda mark: (header.count(mark), -candidates.index(mark)))
 
 
 def _checked_columns(names: list[str], path: Path) -> tuple[str, ...]:
-    repeated = (
-        sorted({name for name in names if name and names.count(name) > 1}) if len(set(names)) < len(names) else []
-    )
+    repeated = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if repeated:
         raise DataError(
             f"columns of the same name: {', '.join(repeated[:5])}",

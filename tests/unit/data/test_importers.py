@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError
-from tenfold.data.importers import Listing, detect_format, import_folder, import_table, list_source
+from tenfold.data.importers import Listing, SourceOptions, detect_format, import_folder, import_table, list_source
 from tests.image_files import write_class_folders, write_image
 
 
@@ -156,7 +156,10 @@ def test_usual_columns_are_recognized_and_the_rest_kept(photos: Path) -> None:
         "age": 61.5, "sex": "female", "site": "face", "caption": "a small lesion", "attr.caption_source": "given",
         "attr.clinic": "north", "attr.upstream_original_path": "x",
     }  # fmt: skip
-    assert listing.items[1].fields == {"attr.clinic": "south", "attr.age": "old"}
+    assert listing.items[1].fields == {"attr.clinic": "south", "attr.age": "old", "skin_type_source": "given"}
+    assert listing.reasons["label"] == "its name 'dx' usually means label"
+    assert listing.reasons["attr.clinic"] == "kept as it is"
+    assert listing.skin_types == {"df": {"5": 1}, "vasc": {"unknown": 1}}
     assert listing.notes == ("column age: 1 cells are no age and were kept as attr.age",)
 
 
@@ -239,7 +242,7 @@ def test_formats_are_detected(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no table to import from"):
         detect_format(photos / "images", "table")
     with pytest.raises(DataError, match="column map was given"):
-        list_source(photos, "folder", column_map={"label": "x"})
+        list_source(photos, SourceOptions("folder", {"label": "x"}))
 
 
 cells = st.sampled_from(["a", "b", "flat.png", "gone", "", "../x", "images/df/a.png"])
