@@ -172,6 +172,10 @@ class IntakeFacts:
     skin_tone: SkinToneFacts | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Checks that could not run, and why."""
+    n_patients: int | None = None
+    """Patients over all classes (one may have images of several); null when none is known."""
+    n_groups: int | None = None
+    """Groups over all classes: what a split may not part."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers (a NaN becomes null)."""

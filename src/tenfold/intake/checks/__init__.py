@@ -1,0 +1,1 @@
+"""Data checks: what a person should know of the images before any training."""

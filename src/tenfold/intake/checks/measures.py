@@ -1,0 +1,126 @@
+"""What the checks measure of every canonical image: features, a gray thumbnail and its contrast, in data/features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from tenfold.core.config import StageConfig
+from tenfold.core.errors import DataError
+from tenfold.core.executor import Executor
+from tenfold.core.files import write_atomic
+from tenfold.core.progress import Progress
+from tenfold.core.run_record import begin_stage
+from tenfold.core.workspace import Workspace
+
+STAGE = "features"
+FOLDER = "data/features"
+MANIFEST = "data/manifest.parquet"
+THUMBNAIL_PX = 48
+_PART_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of N images in the manifest's order: `features` (N, D) of the embedded net, `thumbnails` (N, 48, 48) gray uint8,
+    `contrast` (N,) the standard deviation of gray levels, 0 (one level) to 127.5."""
+
+    features: NDArray[np.float32]
+    thumbnails: NDArray[np.uint8]
+    contrast: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images to measure together, and the file for their measures."""
+
+    root: Path
+    paths: tuple[str, ...]
+    target: Path
+
+
+class _FeaturesConfig(StageConfig):
+    """Nothing to choose: the measures follow from the images and the embedded net."""
+
+
+def measure_images(manifest: pd.DataFrame, workspace: Workspace, executor: Executor, progress: Progress) -> Measures:
+    """The measures of every image of data/manifest.parquet, from data/features where they were taken before.
+
+    Parts of 512 images are written as they are done, so that an interrupted run resumes. DataError when an image is
+    missing or damaged.
+    """
+    from tenfold.models import embedded
+
+    inputs = [workspace.resolve(MANIFEST), embedded.features_path()]
+    stage = begin_stage(workspace, STAGE, FOLDER, _FeaturesConfig(), inputs, seed=0)
+    paths = manifest["path"].astype(str).tolist()
+    starts = range(0, len(paths), _PART_IMAGES)
+    parts = [
+        _Part(
+            workspace.path, tuple(paths[start : start + _PART_IMAGES]), stage.folder / f"part_{number:05d}.safetensors"
+        )
+        for number, start in enumerate(starts)
+    ]
+    if not stage.is_finished:
+        to_do = [part for part in parts if not part.target.is_file()]
+        with progress.task("Measuring images", len(to_do)) as task:
+            for _ in executor.map(_measure, to_do):
+                task.advance()
+        stage.finish([part.target for part in parts], {"images": len(paths), "parts": len(parts)})
+    return _joined([_read(part) for part in parts])
+
+
+def _measure(part: _Part) -> int:
+    from safetensors.numpy import save_file
+
+    from tenfold.data.images import decode_image
+    from tenfold.models.features import extract_features
+
+    images = [decode_image(part.root / path) for path in part.paths]
+    features = (
+        np.concatenate([extract_features(image[None]) for image in images])
+        if _differ(images)
+        else (extract_features(np.stack(images)))
+    )
+    gray = [Image.fromarray(image).convert("L") for image in images]
+    thumbnails = np.stack([np.asarray(_thumbnail(image), dtype=np.uint8) for image in gray])
+    contrast = np.array([np.asarray(image, dtype=np.float64).std() for image in gray], dtype=np.float32)
+    with write_atomic(part.target) as temporary:
+        save_file({"features": features, "thumbnails": thumbnails, "contrast": contrast}, temporary)
+    return len(images)
+
+
+def _differ(images: Sequence[NDArray[np.uint8]]) -> bool:
+    return len({image.shape for image in images}) > 1
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    return image.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+
+
+def _read(part: _Part) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays: dict[str, NDArray[Any]] = load_file(part.target)
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"the measures of some images cannot be read: {error}", where=str(part.target),
+            todo="remove the folder data/features of the workspace and check again",
+        ) from error  # fmt: skip
+    return arrays
+
+
+def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> Measures:
+    if not parts:
+        empty = np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), dtype=np.uint8)
+        return Measures(np.empty((0, 1), dtype=np.float32), empty, np.empty(0, dtype=np.float32))
+    return Measures(*(np.concatenate([part[name] for part in parts]) for name in Measures.__dataclass_fields__))
