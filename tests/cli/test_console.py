@@ -77,3 +77,10 @@ def test_bars_are_nested_and_go_away() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_readable_seconds(seconds: float, text: str) -> None:
     assert readable_seconds(seconds) == text
+
+
+def test_numbers_are_flush_right_and_odd_text_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table("Counts of things", ("Name", "Images"), [("[red]a", "1,234"), ("b", "7")])
+    title, _, _, *rows = capsys.readouterr().out.splitlines()
+    assert title == "Counts of things"
+    assert [row.rstrip() for row in rows] == [" [red]a │  1,234", " b      │      7"]

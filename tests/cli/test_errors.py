@@ -11,6 +11,7 @@ import pytest
 from tenfold.cli import run_commands
 from tenfold.cli.app import main
 from tenfold.core.errors import DataError, Faults, StageError, StorageError, WaitingForPeople
+from tenfold.core.workspace import Workspace
 
 
 def raising(error: BaseException) -> Any:
@@ -107,12 +108,20 @@ def test_unexpected_errors_are_saved_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run_commands, "_run", raising(ZeroDivisionError("division by zero")))
+    Workspace.create(tmp_path, name="demo", root_seed=0, data_license="CC0-1.0")
     assert main(["demo", "--workspace", str(tmp_path)]) == 1
     shown = capsys.readouterr()
     assert "ZeroDivisionError: division by zero" in shown.err
     assert "Traceback" not in shown.err + shown.out
     (saved,) = (tmp_path / "logs").iterdir()
     assert "Traceback" in saved.read_text()
+
+
+def test_a_folder_that_is_no_workspace_gets_no_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_commands, "_run", raising(ZeroDivisionError("division by zero")))
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    assert main(["demo", "--workspace", str(tmp_path)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
 def test_debug_prints_the_traceback(

@@ -21,7 +21,7 @@ def test_counts_of_the_cut_demo() -> None:
     assert preview.synthetic_images == 4 + 2 * 2 * 2 + 2 * 2  # prior, text to image, autoencoder
     assert preview.seconds == sum(row.seconds for row in preview.rows) > 0
     assert preview.megabytes > 0
-    assert [row.stage for row in preview.rows][:2] == ["Intake", "Split"]
+    assert [row.stage for row in preview.rows][:4] == ["Intake", "Split", "Data checks", "Intake page"]
 
 
 def test_the_command_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

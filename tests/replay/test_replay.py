@@ -48,6 +48,7 @@ def test_the_demo_ends_in_a_report_and_replays_from_python(finished: Path, tmp_p
     assert Path(result["report"]).is_file()
     assert any("mini run" in note for note in result["notes"])
     assert "mini run" in (finished / "report" / "report.html").read_text()
+    assert (finished / "data" / "report" / "intake.html").is_file()
 
     again = tenfold.run("demo", mini=True, workspace=tmp_path / "again", settings=mini_demo.SETTINGS, executor="serial")
     assert again.verdict.word == result["verdict"]["word"]

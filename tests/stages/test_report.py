@@ -202,6 +202,17 @@ def test_an_evaluation_with_nothing_but_its_verdict_is_reported(tmp_path: Path) 
         assert f"Not shown: {reason}." in text
 
 
+def test_without_patient_ids_groups_are_counted_as_groups(study: Workspace) -> None:
+    path = study.path / "data/manifest.parquet"
+    write_manifest(read_manifest(path).assign(patient_id=None), path)
+    make_report(study)
+    text = plain_text(page_of(study))
+    assert "Images kept 90 of 45 groups" in text and "test groups 131" in text
+    assert "Groups stay on one side of the split" in text
+    assert not re.search(r"\d patients|test patients \d|Patients stay", text)
+    assert read_json(study.path / "report/report.json")["unit"] == "group"
+
+
 def _without_skin_types(workspace: Workspace) -> None:
     path = workspace.path / "data/manifest.parquet"
     manifest = read_manifest(path)

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tenfold.cli import bench_command, doctor_command, pretrain_command, recipe_commands, run_commands, session
+from tenfold.cli import (
+    bench_command,
+    data_commands,
+    doctor_command,
+    models_commands,
+    pretrain_command,
+    recipe_commands,
+    run_commands,
+    session,
+)
 from tenfold.core.errors import InputError, TenfoldError
 
 EXIT_INTERRUPTED = 130
@@ -22,7 +31,7 @@ app = typer.Typer(
     help="Do synthetic images from a diffusion model make a classifier of few medical images better, can they be "
     "trusted, and for whom? Ten guide images in; a fine-tuned generator, synthetic images, classifiers with "
     "controls and an honest verdict out.",
-    epilog="Start with `tenfold demo --mini`, then `tenfold run folder --set intake.source=PATH`.",
+    epilog="Start with `tenfold demo --mini`, then `tenfold data import PATH --out DIR` with your own images.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,7 +58,9 @@ def _root(
 
 
 run_commands.register(app)
+app.add_typer(data_commands.app, name="data")
 app.add_typer(recipe_commands.app, name="recipe")
+app.add_typer(models_commands.app, name="models")
 doctor_command.register(app)
 bench_command.register(app)
 pretrain_command.register(app)
@@ -110,7 +121,8 @@ def _crashed(error: Exception) -> int:
 
 def _save_traceback(text: str, workspace: Path | None) -> str:
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folders = [workspace / "logs"] if workspace is not None and workspace.is_dir() else []
+    # Only into a workspace: the folder named may be one of the user's own that was refused as such.
+    folders = [workspace / "logs"] if workspace is not None and (workspace / "workspace.json").is_file() else []
     for folder in [*folders, Path(tempfile.gettempdir())]:
         place = folder / f"tenfold-error-{stamp}.txt"
         try:

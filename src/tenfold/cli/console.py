@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tenfold.cli.progress import BarProgress, JsonProgress, LineProgress, Silent
 from tenfold.core.errors import FaultsError, TenfoldError
 from tenfold.core.progress import Progress
 
+_NUMBER = re.compile(r"[-+]?[\d,.]*|\?")
 _ERROR_PARTS = (("what", "What"), ("where", "Where"), ("expected", "Expected"), ("todo", "What to do"))
 
 
@@ -36,12 +38,17 @@ class Console:
             self._out.print(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people; dropped when quiet or JSON."""
+        """A table for people, columns of numbers flush right and never cut; dropped when quiet or JSON."""
         if self.is_quiet or self.is_json:
             return
-        table = Table(*columns, title=Text(title, style="bold"), title_justify="left", show_edge=False)
-        for row in rows:
-            table.add_row(*[Text(str(value)) for value in row])
+        table = Table(show_edge=False)
+        cells = [[str(value) for value in row] for row in rows]
+        for number, name in enumerate(columns):
+            is_number = bool(cells) and all(_NUMBER.fullmatch(row[number]) for row in cells)
+            table.add_column(Text(name), justify="right" if is_number else "left", no_wrap=is_number)
+        for row in cells:
+            table.add_row(*[Text(value) for value in row])
+        self._out.print(Text(title, style="bold"))
         self._out.print(table, soft_wrap=False)
 
     def result(self, value: Mapping[str, Any], lines: Sequence[str]) -> None:
@@ -51,6 +58,11 @@ class Console:
         else:
             for text in lines:
                 self._out.print(text)
+
+    def event(self, name: str, value: Mapping[str, Any]) -> None:
+        """Something before the result that machines want whole: one JSON line; nothing for people."""
+        if self.is_json:
+            _print_json({"event": name, **value})
 
     def error(self, error: TenfoldError) -> None:
         """The error panel: what, where, expected, what to do; several faults in one panel."""

@@ -33,6 +33,22 @@ class Workspace:
     def create(cls, path: str | Path, *, name: str, root_seed: int, data_license: str) -> Workspace:
         """Make a new workspace. Raises WorkspaceError when the folder holds one or holds anything else."""
         path = _absolute(path)
+        cls.check_free(path)
+        if not name or not 0 <= root_seed < 2**63:
+            raise WorkspaceError(
+                f"a workspace cannot have the name {name!r} and the seed {root_seed}",
+                where=str(path),
+                expected="a name, and a seed from 0 to 2**63 - 1",
+            )
+        workspace = cls(path, name, root_seed, data_license)
+        record = {"format_version": FORMAT_VERSION, "name": name, "root_seed": root_seed, "data_license": data_license}
+        write_json_atomic(path / _RECORD, record)
+        return workspace
+
+    @classmethod
+    def check_free(cls, path: str | Path) -> None:
+        """Raise WorkspaceError when no workspace can be made at `path`: there is one, or anything else."""
+        path = _absolute(path)
         if (path / _RECORD).exists():
             raise WorkspaceError(
                 "the folder already holds a workspace", where=str(path), todo="Open it, or choose another folder."
@@ -46,16 +62,6 @@ class Workspace:
                 expected="a new or empty folder: stages remove and rewrite files in their workspace",
                 todo="Choose another folder with --workspace.",
             )
-        if not name or not 0 <= root_seed < 2**63:
-            raise WorkspaceError(
-                f"a workspace cannot have the name {name!r} and the seed {root_seed}",
-                where=str(path),
-                expected="a name, and a seed from 0 to 2**63 - 1",
-            )
-        workspace = cls(path, name, root_seed, data_license)
-        record = {"format_version": FORMAT_VERSION, "name": name, "root_seed": root_seed, "data_license": data_license}
-        write_json_atomic(path / _RECORD, record)
-        return workspace
 
     @classmethod
     def open(cls, path: str | Path) -> Workspace:
@@ -66,7 +72,8 @@ class Workspace:
                 "there is no workspace here",
                 where=str(path),
                 expected=f"a folder with {_RECORD}",
-                todo="Run a recipe there first (`tenfold run RECIPE --workspace DIR`), or name another folder.",
+                todo="Name another folder, or begin one: `tenfold data import SOURCE --out DIR`, "
+                "`tenfold run RECIPE --workspace DIR`.",
             )
         try:
             record = read_json(path / _RECORD)

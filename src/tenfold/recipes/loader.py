@@ -77,14 +77,25 @@ def load_recipe(
     return validate(Recipe, Source(data, places))
 
 
-def load_settings(model: type[Model], settings: Sequence[str]) -> Model:
-    """A single stage's config from ``a.b=c`` texts alone. Raises as `load_recipe` does."""
+def load_settings(
+    model: type[Model], settings: Sequence[str], options: Mapping[str, tuple[str, Any]] | None = None
+) -> Model:
+    """A config from ``a.b=c`` texts and a command's own options, without a file. Raises as `load_recipe` does.
+
+    Args:
+        options: dotted name -> (the option as a person types it, its value); texts in `settings` come after them.
+    """
     faults = Faults()
     data: dict[str, Any] = {}
     places: dict[KeyPath, str] = {}
-    for dotted, value, where in _overrides(settings, faults):
+    given = [(dotted, value, where) for dotted, (where, value) in (options or {}).items()]
+    for dotted, value, where in [*given, *_overrides(settings, faults)]:
         _set(data, places, dotted, value, where, faults)
     faults.raise_if_any()
+    for section in {dotted.rpartition(".")[0] for dotted, _, _ in given} - {""}:
+        # A rule over several options is broken by all of them together.
+        names = [where for dotted, _, where in given if dotted.rpartition(".")[0] == section]
+        places[tuple(section.split("."))] = ", ".join(names)
     return validate(model, Source(data, places))
 
 
@@ -238,6 +249,8 @@ def _fault(model: type[BaseModel], source: Source, loc: tuple[int | str, ...], d
     if detail["type"] == "missing":
         return RecipeError(f"{dotted} is missing", where=where, expected="a value for it")
     message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "").strip()
+    if detail["type"] == "value_error" and isinstance(detail.get("input"), dict):
+        return RecipeError(f"the settings of {dotted or 'the recipe'} do not agree", where=where, expected=message)
     found = repr(detail.get("input"))
     found = found if len(found) <= 80 else found[:77] + "..."
     choices = re.findall(r"'([^']+)'", message) if detail["type"] == "literal_error" else []

@@ -76,6 +76,8 @@ def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progr
     rows = [
         PreviewRow("Intake", f"{real} images of {len(plan.labels)} classes", real * estimates.INTAKE_SECONDS_PER_IMAGE),
         PreviewRow("Split", _split_words(counts), 1.0),
+        PreviewRow("Data checks", "duplicates, labels, confounds, power", estimates.CHECKS_SECONDS),
+        PreviewRow("Intake page", "data/report/intake.html and intake.json", estimates.INTAKE_PAGE_SECONDS),
         *_study_rows(waves, images, workers),
         PreviewRow(
             "Evaluation", f"{len(plan.cells)} classifiers", len(plan.cells) * estimates.EVALUATION_SECONDS_PER_CELL

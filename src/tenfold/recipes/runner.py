@@ -128,8 +128,10 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 def _stages(recipe: Recipe, workspace: Workspace, executor: Executor) -> list[_Stage]:
     from tenfold.evaluation.run import run as run_evaluation
+    from tenfold.intake.checks.run import run_checks
     from tenfold.intake.run import run as run_intake
     from tenfold.intake.split import run_split
+    from tenfold.reports.intake_run import run_intake_page
     from tenfold.studies.run import run as run_study
 
     def stage(name: str, function: Callable[..., Result], config: StageConfig, share: float) -> _Stage:
@@ -138,6 +140,8 @@ def _stages(recipe: Recipe, workspace: Workspace, executor: Executor) -> list[_S
     return [
         stage("Intake", run_intake, recipe.intake, 8),
         stage("Split", run_split, recipe.split, 1),
+        stage("Data checks", run_checks, recipe.checks, estimates.CHECKS_SECONDS),
+        stage("Intake page", run_intake_page, recipe.intake_page, estimates.INTAKE_PAGE_SECONDS),
         stage("Study", run_study, recipe.study_run(), 300),
         stage("Evaluation", run_evaluation, _evaluation_config(recipe), 12),
         _Stage("Report", lambda progress: _run_report(recipe, workspace, executor, progress), estimates.REPORT_SECONDS),

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tenfold.core.config import StageConfig
 from tenfold.evaluation.config import EvaluationConfig
-from tenfold.intake.config import IntakeConfig, SplitConfig
-from tenfold.reports.config import ReportConfig
+from tenfold.intake.config import CheckConfig, IntakeConfig, SplitConfig
+from tenfold.reports.config import IntakePageConfig, ReportConfig
 from tenfold.studies.config import (
     AuditSettings,
     ClassifySettings,
@@ -43,6 +43,8 @@ class Recipe(StageConfig):
     trimmed: tuple[str, ...] = Field((), description="what was made smaller to fit, printed and shown in the report")
     intake: IntakeConfig = Field(default_factory=IntakeConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
+    checks: CheckConfig = Field(default_factory=CheckConfig)
+    intake_page: IntakePageConfig = Field(default_factory=IntakePageConfig)
     study: StudyConfig = Field(default_factory=StudyConfig)
     prior: PriorConfig = Field(default_factory=PriorConfig)
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
