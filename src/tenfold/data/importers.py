@@ -90,7 +90,7 @@ def _format_of_file(source: Path, forced: SourceFormat | None) -> tuple[SourceFo
         return "dicom", source
     if forced == "folder" or not is_table:
         raise DataError(
-            f"a {source.suffix or 'file without suffix'} file is no source of images", where=str(source),
+            f"a file {'of type ' + source.suffix if source.suffix else 'without a suffix'} is no source of images", where=str(source),
             expected=f"a folder, or a table ({', '.join(TABLE_SUFFIXES)})",
         )  # fmt: skip
     if forced is not None:

@@ -103,7 +103,7 @@ def match_columns(
         _raise_missing(missing, columns, where, own)
     used = set(taken.values())
     others = [name for name in columns if name not in used]
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(others) > MOST_ATTRIBUTES:
         notes = (
             f"the table has {len(columns)} columns: of those not known here the first {MOST_ATTRIBUTES} are kept as "
@@ -178,7 +178,7 @@ def _raise_missing(missing: Sequence[str], columns: Sequence[str], where: str, o
 def _nearest(names: Sequence[str], columns: Sequence[str]) -> str:
     """The column most like one of the names, quoted with it; empty when none is like them."""
     by_name = {_normal(column): column for column in columns}
-    pairs = [(near[0], name) for name in names if (near := difflib.get_close_matches(name, list(by_name), 1, 0.6))]
+    pairs = [(near[0], name) for name in names if (near := difflib.get_close_matches(name, list(by_name), 1, 0.75))]
     if not pairs:
         return ""
     column, name = max(pairs, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())

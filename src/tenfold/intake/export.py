@@ -57,11 +57,13 @@ def export_data(workspace: Workspace, target: Path, progress: Progress) -> Expor
         DataError: nothing was imported yet, the target is there already, or its suffix is unknown.
         StorageError: the disk is full, read-only or not permitted.
     """
-    manifest = _manifest(workspace)
+    manifest, n_unused = _manifest(workspace)
     target = Path(os.path.abspath(target.expanduser()))
     _check_target(target)
     by_split = dict(Counter(str(name) for name in manifest["split"].fillna(UNSPLIT)))
     notes = () if "train" in by_split else ("The images are not split yet: `tenfold data split` does it.",)
+    if n_unused:
+        notes = (*notes, f"{n_unused} images are in no part of the split and were left out.")
     if target.suffix.lower() in TABLE_SUFFIXES:
         with storage_errors(target):
             write_manifest(manifest, target)
@@ -72,7 +74,8 @@ def export_data(workspace: Workspace, target: Path, progress: Progress) -> Expor
     return Export(target, "imagefolder", len(manifest), n_masks, by_split, notes)
 
 
-def _manifest(workspace: Workspace) -> pd.DataFrame:
+def _manifest(workspace: Workspace) -> tuple[pd.DataFrame, int]:
+    """The manifest, with its split when there is one, and how many images that split leaves out."""
     path = workspace.resolve(MANIFEST)
     if not path.is_file():
         raise DataError(
@@ -83,7 +86,10 @@ def _manifest(workspace: Workspace) -> pd.DataFrame:
         )
     manifest = read_manifest(path)
     split = workspace.resolve(SPLIT)
-    return with_split(manifest, read_sealed_split(split)) if split.is_file() else manifest
+    if not split.is_file():
+        return manifest, 0
+    table = with_split(manifest, read_sealed_split(split))
+    return table, len(manifest) - len(table)
 
 
 def _check_target(target: Path) -> None:

@@ -56,12 +56,13 @@ def run_split(config: SplitConfig, workspace: Workspace, executor: Executor, pro
     seed = split_seed(config, workspace.root_seed)
     path = workspace.resolve(MANIFEST)
     lists = [Path(config.id_files[name]) for name in SPLITS if name in config.id_files]
-    stage = begin_stage(workspace, STAGE, FOLDER, config, [path, *lists], seed=seed, owns=[SPLIT])
-    if stage.is_finished:
-        return stage.result()
+    # Planned first: beginning the stage puts away another split, and a request that cannot be met must not cost it.
     manifest = read_manifest(path)
     keys = group_keys(manifest)
     plan = plan_split(config, manifest, seed, keys=keys)
+    stage = begin_stage(workspace, STAGE, FOLDER, config, [path, *lists], seed=seed, owns=[SPLIT])
+    if stage.is_finished:
+        return stage.result()
     sealed = seal_split(workspace.resolve(SPLIT), manifest, plan.split, seed=seed, details=plan.details)
     summary = split_summary(manifest, sealed, keys, config.stratify_by)
     notes = [*plan.notes, *size_notes(sealed, _sizes(config), summary)]

@@ -145,7 +145,6 @@ def split_data(settings: DataSettings, folder: Path, executor: Executor, progres
     workspace = Workspace.open(folder)
     with workspace.lock():
         _refuse_other_split(workspace, settings.split)
-        _try_split(workspace, settings.split)
         run_split(settings.split, workspace, executor, progress)
         _check_and_show(_with_recorded_checks(settings, workspace), workspace, executor, progress)
         return _summary(workspace, began)
@@ -191,23 +190,13 @@ def _refuse_other_images(workspace: Workspace, config: IntakeConfig) -> None:
 def _refuse_other_split(workspace: Workspace, config: SplitConfig) -> None:
     recorded = _recorded_config(workspace, "split")
     used = [name for name in _STUDY_FOLDERS if any(workspace.resolve(name).glob("*/run.json"))]
-    if used and recorded is not None and recorded != config.model_dump(mode="json"):
+    if used and recorded is not None and SplitConfig.model_validate(recorded) != config:
         raise WorkspaceError(
             "a study in this workspace has already used its split",
             where=", ".join(str(workspace.path / name) for name in used),
             expected="one split for the life of a study: a second one would let it see its test images",
             todo="Import the images into another workspace and split them there.",
         )
-
-
-def _try_split(workspace: Workspace, config: SplitConfig) -> None:
-    """Where a split is sealed already: raise what another one would, before the stage puts the old one away."""
-    from tenfold.data.manifest import read_manifest
-    from tenfold.intake.split import plan_split, split_seed
-
-    recorded = _recorded_config(workspace, "split")
-    if recorded is not None and recorded != config.model_dump(mode="json"):
-        plan_split(config, read_manifest(workspace.resolve(MANIFEST)), split_seed(config, workspace.root_seed))
 
 
 def _with_recorded_checks(settings: DataSettings, workspace: Workspace) -> DataSettings:

@@ -14,6 +14,7 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.import_items import Listing
 from tenfold.data.importers import SourceOptions, list_source
 from tenfold.data.manifest import read_manifest, write_manifest
+from tenfold.data.splits import read_sealed_split, seal_split, with_split
 from tenfold.intake import export
 from tenfold.intake.export import Export, export_data
 from tests.tiny_data import make_tiny_workspace
@@ -139,3 +140,14 @@ def test_a_failed_export_leaves_nothing(tiny: Workspace, tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         exported(tiny, tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ws"]
+
+
+def test_images_outside_the_split_are_told(tiny: Workspace, tmp_path: Path) -> None:
+    manifest = read_manifest(tiny.resolve("data/manifest.parquet"))
+    names = with_split(manifest, read_sealed_split(tiny.resolve("data/splits.json")))["split"]
+    split = pd.Series(pd.array(names, dtype="string"), index=manifest["image_id"].astype(str))
+    split.iloc[int((names == "train").to_numpy().argmax())] = pd.NA
+    seal_split(tiny.resolve("data/splits.json"), manifest, split, seed=1)
+    done = exported(tiny, tmp_path / "out.csv")
+    assert done.n_images == len(manifest) - 1
+    assert "1 images are in no part of the split and were left out." in done.notes

@@ -111,7 +111,10 @@ def subgroup_outcome(material: Material, rows: tuple[SubgroupRow, ...], smallest
     check, title = "subgroups", "Subgroups"
     if not rows:
         return not_checked(
-            check, title, "No skin type, sex, age, site or origin is known: for whom a result holds stays open."
+            check,
+            title,
+            "No skin type, sex, age, site or origin is known, or all images share one: for whom else a result holds "
+            "stays open.",
         )
     weak = [f"{row.attribute} {row.value}" for row in rows if row.is_underpowered]
     missing = [
