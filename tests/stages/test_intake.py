@@ -20,7 +20,7 @@ from tenfold.core.executor import ProcessExecutor, SerialExecutor
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result, read_run_record
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import decode_image
+from tenfold.data.images import decode_image, decode_picture
 from tenfold.data.manifest import manifest_rows, read_manifest
 from tenfold.data.manifest_checks import check_manifest
 from tenfold.data.splits import group_keys, read_sealed_split, with_split
@@ -53,7 +53,7 @@ def quarantine_of(workspace: Workspace) -> pd.DataFrame:
 
 
 def bytes_of(workspace: Workspace) -> dict[str, bytes]:
-    names = ["data/manifest.parquet", "data/quarantine.csv"]
+    names = ["data/manifest.parquet", "data/quarantine.csv", "data/file_facts.parquet"]
     names += sorted(workspace.relative(path) for path in workspace.resolve("data/images").iterdir())
     return {name: workspace.resolve(name).read_bytes() for name in names}
 
@@ -181,32 +181,32 @@ def test_a_source_without_one_usable_image(tmp_path: Path, workspace: Workspace)
         intake(workspace, tmp_path / "s")
 
 
-def test_an_interrupted_import_decodes_nothing_twice(
+def test_an_interrupted_import_keeps_its_finished_batches(
     tmp_path: Path, workspace: Workspace, other: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_class_folders(tmp_path / "s", {"df": 20, "vasc": 20}, ".jpg")
     intake(other, root)
-    decoded: list[bytes] = []
+    decoded: list[Any] = []
 
-    def counting(source: Path | bytes) -> Any:
-        is_jpeg = isinstance(source, bytes) and source.startswith(b"\xff\xd8")
-        if is_jpeg and len(decoded) == 25 and not resumed:
+    def counting(source: Any) -> Any:
+        if len(decoded) == 25 and not resumed:
             raise KeyboardInterrupt
-        if is_jpeg:
-            decoded.append(bytes(source))
-        return decode_image(source)
+        decoded.append(source)
+        return decode_picture(source)
 
-    monkeypatch.setattr(preparation, "decode_image", counting)
+    monkeypatch.setattr(preparation, "_BATCH_IMAGES", 8)
+    monkeypatch.setattr(preparation, "decode_picture", counting)
     resumed = False
     with pytest.raises(KeyboardInterrupt):
         intake(workspace, root)
-    written = sorted(workspace.resolve("data/images").iterdir())
+    written = sorted(workspace.resolve("data/images").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     assert len(written) == 25
     written[0].write_bytes(written[0].read_bytes()[:60])
     resumed = True
     intake(workspace, root)
-    assert len(decoded) == 41
+    assert len(decoded) == 25 + (40 - 24) + 8, "the batch that was cut short, those after it, and the damaged one"
     assert bytes_of(workspace) == bytes_of(other)
+    assert not workspace.resolve("data/intake/prepared").exists()
 
 
 def test_changed_sources_and_settings_start_anew(tmp_path: Path, workspace: Workspace) -> None:
@@ -274,7 +274,7 @@ def test_the_split_is_sealed_and_joined(workspace: Workspace) -> None:
 
 
 def test_split_faults(tmp_path: Path, workspace: Workspace) -> None:
-    with pytest.raises(DataError, match="input of the stage split is missing"):
+    with pytest.raises(DataError, match="there is no such manifest"):
         run_split(SplitConfig(), workspace, SerialExecutor(), Log())
     intake(workspace, write_class_folders(tmp_path / "s", {"df": 5}))
     with pytest.raises(DataError, match="only 'df'"):

@@ -124,7 +124,7 @@ def begin_stage(
     """
     place = workspace.resolve(folder)
     dumped = config.model_dump(mode="json")
-    hashes = _hash_inputs(workspace, stage, inputs)
+    hashes = hash_inputs(workspace, stage, inputs)
     fingerprint = sha256_json({"stage": stage, "config": dumped, "seed": seed, "inputs": hashes})
     with storage_errors(place):
         place.mkdir(parents=True, exist_ok=True)
@@ -140,12 +140,30 @@ def begin_stage(
             (place / _STARTED).unlink(missing_ok=True)
         else:
             owned = [workspace.relative(path) for path in owns]
-            write_json_atomic(
-                place / _STARTED, {"fingerprint": fingerprint, "started_at": started_at, "owns": owned}
-            )
+            write_json_atomic(place / _STARTED, {"fingerprint": fingerprint, "started_at": started_at, "owns": owned})
             # Only after the mark, and before the damaged outputs: a kill here leaves resumable work, never a lie.
             _remove_paths([place / _RECORD, *damaged])
     return StageRun(workspace, stage, place, seed, is_finished, fingerprint, dumped, hashes, started_at)
+
+
+def hash_inputs(workspace: Workspace, stage: str, inputs: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each input by the name that a record gives it. Raises DataError when one is missing."""
+    hashes: dict[str, str] = {}
+    for path in map(Path, inputs):
+        if not path.exists():
+            raise DataError(
+                f"an input of the stage {stage} is missing",
+                where=str(path),
+                expected="a file or folder that an earlier stage or the user made",
+                todo="Run the stages in their order, or give the right path.",
+            )
+        key = name = _input_name(workspace, path)
+        number = 1
+        while key in hashes:
+            number += 1
+            key = f"{name}#{number}"
+        hashes[key] = sha256_path(path)
+    return dict(sorted(hashes.items()))
 
 
 def read_run_record(folder: str | Path) -> RunRecord:
@@ -165,25 +183,6 @@ def read_run_record(folder: str | Path) -> RunRecord:
         raise DataError(
             f"the run record is damaged: {error}", where=str(path), todo="Remove the file and run again."
         ) from error
-
-
-def _hash_inputs(workspace: Workspace, stage: str, inputs: Iterable[Path]) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    for path in map(Path, inputs):
-        if not path.exists():
-            raise DataError(
-                f"an input of the stage {stage} is missing",
-                where=str(path),
-                expected="a file or folder that an earlier stage or the user made",
-                todo="Run the stages in their order, or give the right path.",
-            )
-        key = name = _input_name(workspace, path)
-        number = 1
-        while key in hashes:
-            number += 1
-            key = f"{name}#{number}"
-        hashes[key] = sha256_path(path)
-    return dict(sorted(hashes.items()))
 
 
 def _input_name(workspace: Workspace, path: Path) -> str:

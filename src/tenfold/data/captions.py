@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.data.phantom_conditions import CONDITIONS
@@ -47,6 +48,12 @@ def skin_phrase(skin_type: int | None) -> str:
             f"skin type {skin_type} does not exist", expected="a Fitzpatrick skin type from 1 to 6, or none"
         )
     return f"on {_TONE_WORDS[skin_type - 1]} skin, Fitzpatrick skin type {SKIN_TYPE_ROMAN[skin_type - 1]}"
+
+
+def stated_skin_type(row: Mapping[str, Any]) -> int | None:
+    """The skin type of a manifest row where somebody stated it; an estimated one is in no caption or prompt."""
+    skin_type: int | None = row["skin_type"]
+    return None if row.get("skin_type_source") == "estimated" else skin_type
 
 
 def class_prompt(noun: str, *, skin_type: int | None = None) -> str:

@@ -17,6 +17,7 @@ from tenfold.data.dicom_header import (
     read_dataset,
     text_of,
     transfer_syntax,
+    uid_of,
     whole,
 )
 from tenfold.data.images import ImageError, ImageSource
@@ -55,12 +56,14 @@ def decode_frame(dataset: Dataset, source: ImageSource, frame: int) -> NDArray[A
 def refuse_unreadable(syntax: str, bits: int, source: ImageSource) -> None:
     """ImageError when no installed decoder reads this transfer syntax at this depth."""
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
 
+    uid = uid_of(syntax)
     try:
-        decoder = get_decoder(UID(syntax))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            decoder = get_decoder(uid)
     except NotImplementedError:
-        name = UID(syntax).name if UID(syntax).is_transfer_syntax else "an unknown transfer syntax"
+        name = uid.name if uid.is_transfer_syntax else "an unknown transfer syntax"
         raise fault(
             "unsupported_compression",
             f"the DICOM pixels are stored as {name}, which is not read",
@@ -71,7 +74,7 @@ def refuse_unreadable(syntax: str, bits: int, source: ImageSource) -> None:
     if not decoder.is_available or (syntax == _JPEG_EXTENDED and bits > 8 and only_pillow):
         raise fault(
             "unsupported_compression",
-            f"the DICOM pixels are compressed as {UID(syntax).name}, for which no decoder is installed: "
+            f"the DICOM pixels are compressed as {uid.name}, for which no decoder is installed: "
             f"install it with {INSTALL_HINT}",
             source,
             expected="pixels that are not compressed, or by RLE, JPEG baseline or JPEG 2000",
@@ -80,9 +83,8 @@ def refuse_unreadable(syntax: str, bits: int, source: ImageSource) -> None:
 
 def is_compressed(syntax: str) -> bool:
     """Whether the transfer syntax compresses pixels (a deflated file is compressed as a whole, not its pixels)."""
-    from pydicom.uid import UID
-
-    return bool(UID(syntax).is_transfer_syntax and UID(syntax).is_encapsulated)
+    uid = uid_of(syntax)
+    return bool(uid.is_transfer_syntax and uid.is_encapsulated)
 
 
 def _decoded(dataset: Dataset, syntax: str, source: ImageSource, frame: int) -> NDArray[Any]:
@@ -105,13 +107,12 @@ def _decoded(dataset: Dataset, syntax: str, source: ImageSource, frame: int) -> 
 def _by_whole_file(source: ImageSource, syntax: str, frame: int) -> NDArray[Any]:
     """The slower way, for files that are deflated, say no transfer syntax, or mix encodings."""
     from pydicom.pixels.utils import pixel_array
-    from pydicom.uid import UID
 
     dataset = read_dataset(source, with_pixels=True)
     if not _PIXELS & set(dataset.dir()):
         raise _missing(source)
     if not dataset.file_meta.get("TransferSyntaxUID"):
-        dataset.file_meta.TransferSyntaxUID = UID(syntax)
+        dataset.file_meta.TransferSyntaxUID = uid_of(syntax)
     return pixel_array(dataset, index=frame)
 
 

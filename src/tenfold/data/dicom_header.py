@@ -19,6 +19,7 @@ from tenfold.data.images import MAX_PIXELS, SUFFIXES, ImageError, ImageFault, Im
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 """The usual suffixes; many exports name files without any."""
@@ -83,10 +84,12 @@ def is_dicom(source: ImageSource) -> bool:
         return source[128:132] == b"DICM"
     suffix = source.suffix.lower()
     if suffix in DICOM_SUFFIXES:
-        return True
+        return source.is_file() or not source.exists()
     if suffix in SUFFIXES:
         return False
     try:
+        if not source.is_file():  # a pipe would keep its reader waiting
+            return False
         with open(source, "rb") as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
@@ -154,12 +157,10 @@ def read_dataset(source: ImageSource, tags: Sequence[str] | None = None, *, with
 
 def check_image(dataset: Dataset, source: ImageSource) -> None:
     """ImageError when a data set describes no image, or one that is too large to be decoded."""
-    from pydicom.uid import UID
-
     rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
     if rows < 1 or columns < 1:
         is_nameless = "Modality" not in dataset and "SOPClassUID" not in dataset and "FileSetID" not in dataset
-        if is_nameless or "Image Storage" in UID(text_of(dataset, "SOPClassUID")).name:
+        if is_nameless or "Image Storage" in uid_of(text_of(dataset, "SOPClassUID")).name:
             raise fault("damaged_image", _CUT, source)
         what = "the DICOM file holds no image (it may be a report, a plan or an index): it has no rows and columns"
         raise fault("missing_pixel_data", what, source)
@@ -179,6 +180,15 @@ def transfer_syntax(dataset: Dataset) -> str:
         return found
     is_implicit = dataset.original_encoding[0]
     return "1.2.840.10008.1.2" if is_implicit else "1.2.840.10008.1.2.1"
+
+
+def uid_of(text: str) -> UID:
+    """A UID whatever its text; pydicom's remark on a malformed one, which quotes the header, is dropped."""
+    from pydicom.uid import UID
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return UID(text)
 
 
 def frame_count(dataset: Dataset) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import DataError
+from tenfold.core.workspace import holds_workspace
 from tenfold.data.dicom_header import is_dicom
 from tenfold.data.import_items import ImportItem, Listing, QuarantineRow, check_classes
 from tenfold.data.label_spelling import one_spelling, tidy
@@ -49,7 +50,7 @@ def import_folder(source: Path, classes: Sequence[str] | None = None) -> Listing
     others: Counter[str] = Counter()
     for name in folders:
         if classes is not None and label_of[name] not in classes:
-            others[label_of[name]] += counts[name]
+            others[_as_text(label_of[name])] += counts[name]
     notes = (*spelling.notes, *(reader.note_unused_masks() if classes is None else ()))
     return reader.listing(others, notes)
 
@@ -64,7 +65,11 @@ def class_folders(top: Path) -> list[str]:
     """Names of the subfolders that may be classes, sorted: a mask folder with masks of the others' images is none."""
     if not top.is_dir():
         return []
-    names = sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not is_hidden(entry.name))
+    names = sorted(
+        entry.name
+        for entry in os.scandir(top)
+        if entry.is_dir() and not is_hidden(entry.name) and not holds_workspace(entry.path)
+    )
     others = [name for name in names if name.lower() not in MASK_FOLDERS]
     if not others or others == names:
         return names
@@ -78,7 +83,10 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Files and linked folders below a folder in sorted order; links to folders are named, not entered."""
+    """Files and linked folders below a folder in sorted order; links to folders are named, not entered.
+
+    Workspaces are passed over: the images in them were made from those of a source.
+    """
     if folder.is_symlink():
         yield folder
         return
@@ -86,6 +94,8 @@ def walk(folder: Path) -> Iterator[Path]:
         names = sorted(os.listdir(folder))
     except OSError:
         yield folder
+        return
+    if "workspace.json" in names and holds_workspace(folder):
         return
     for name in names:
         path = folder / name
@@ -117,11 +127,12 @@ class FolderReader:
 
     def list_class(self, folder: Path, label: str, **fields: Any) -> None:
         """List everything below a folder as this class; `fields` go to each image."""
+        shown = _as_text(label)
         for path in walk(folder):
             refused = self._list_file(path, label, fields)
             if refused is not None:
                 reason, detail = refused
-                self._quarantined.append(QuarantineRow(reason, self.files.name_of(path), label=label, detail=detail))
+                self._quarantined.append(QuarantineRow(reason, self.files.name_of(path), label=shown, detail=detail))
 
     def listing(self, others: Counter[str], notes: Sequence[str], **reasons: str) -> Listing:
         """What was listed, with the reasons of the columns that were filled."""
@@ -155,6 +166,8 @@ class FolderReader:
             return "unreadable_folder", "the folder cannot be opened"
         if not path.name.isascii() and not _is_text(path.name):
             return "unreadable_name", "the file name is no text in UTF-8: rename the file"
+        if not _is_text(label):
+            return "unreadable_name", "the class folder's name is no text in UTF-8: rename the folder"
         if not (is_image_name(path.name) or (not path.is_symlink() and is_dicom(path))):
             if path.suffix == ".txt" and self._has_image(path.parent, path.stem):
                 return None
@@ -190,6 +203,10 @@ def _is_in_mask_folder(path: Path, label: str) -> bool:
 
 def _masked_stems(folder: Path) -> set[str]:
     return {mask_base(path.name) or path.stem for path in image_files(folder)}
+
+
+def _as_text(name: str) -> str:
+    return name.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _is_text(name: str) -> bool:

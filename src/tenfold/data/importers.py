@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from tenfold.core.errors import DataError
+from tenfold.core.workspace import holds_workspace
 from tenfold.data.dicom_header import is_dicom
 from tenfold.data.folder_import import has_class_folders, image_files, import_folder
 from tenfold.data.imagefolder_import import import_imagefolder, is_imagefolder
+from tenfold.data.images import SUFFIXES
 from tenfold.data.import_items import ImportItem, Listing, QuarantineRow
 from tenfold.data.presets import find_collection, list_preset
 from tenfold.data.presets.listing import find_tables, tables_in
@@ -29,6 +31,7 @@ __all__ = [
     "list_source",
 ]
 
+_PLAIN_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES, ".txt", ".pdf", ".xml", ".json", ".doc", ".docx", ".zip")
 _LOOKED_AT = 200
 """Files of a folder that are looked at to find whether it is a DICOM export."""
 
@@ -65,7 +68,15 @@ def detect_format(source: Path, forced: SourceFormat | None = None) -> tuple[Sou
     without a table; any other folder is one per class. DataError when the path is missing or is neither.
     """
     if not source.exists():
-        raise DataError("there is no such source", where=str(source), expected="a folder of images or a table")
+        raise DataError(
+            "there is no such source", where=str(source), expected="a folder of images or a table",
+            todo="check the path",
+        )  # fmt: skip
+    if source.is_dir() and holds_workspace(source):
+        raise DataError(
+            "the source is a workspace of Tenfold", where=str(source), expected="a folder of images or a table",
+            todo="name the folder the images came from, or write them out first: tenfold data export",
+        )  # fmt: skip
     if forced in PRESET_NAMES or forced == "dicom":
         return forced, source
     if source.is_file():
@@ -90,7 +101,8 @@ def _format_of_file(source: Path, forced: SourceFormat | None) -> tuple[SourceFo
         return "dicom", source
     if forced == "folder" or not is_table:
         raise DataError(
-            f"a file {'of type ' + source.suffix if source.suffix else 'without a suffix'} is no source of images", where=str(source),
+            f"a file {'of type ' + source.suffix if source.suffix else 'without a suffix'} is no source of images",
+            where=str(source),
             expected=f"a folder, or a table ({', '.join(TABLE_SUFFIXES)})",
         )  # fmt: skip
     if forced is not None:
@@ -146,9 +158,17 @@ def _with_dicom(listing: Listing, options: SourceOptions) -> Listing:
     from tenfold.data.dicom_series import DicomChoice, expand_dicom
 
     items, quarantined, notes = expand_dicom(listing.items, options.dicom or DicomChoice(), options.pseudonyms)
-    return replace(
-        listing, items=items, quarantined=(*listing.quarantined, *quarantined), notes=(*listing.notes, *notes)
-    )
+    others = [_without_name(row, number) for number, row in enumerate(listing.quarantined, 1)]
+    return replace(listing, items=items, quarantined=(*others, *quarantined), notes=(*listing.notes, *notes))
+
+
+def _without_name(row: QuarantineRow, number: int) -> QuarantineRow:
+    """Beside DICOM files, names of folders and of files that are set aside may be names of persons too."""
+    if row.line is not None:
+        return row
+    suffix = Path(row.path).suffix.lower()
+    name = f"{row.label or '(no class)'}/other_file_{number:06d}{suffix if suffix in _PLAIN_SUFFIXES else ''}"
+    return replace(row, path=name, detail=f"{row.detail} (its name is left out: it may be a person's)")
 
 
 def _with_unread_tables(listing: Listing, read: Path) -> Listing:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _EMPTY = {"", "nan", "n/a", "null", "<na>"}
 
 
@@ -20,8 +22,12 @@ class Spelling:
 
 
 def tidy(label: str) -> str:
-    """The label with spaces trimmed and inner runs of them made one; empty for words that mean a missing cell."""
-    text = " ".join(label.split())
+    """The label with spaces trimmed and inner runs of them made one; empty for words that mean a missing cell.
+
+    Control characters, and those that turn the direction of writing around, count as spaces: they can make one label
+    look like another, and a terminal obeys some of them.
+    """
+    text = " ".join(_UNSEEN.sub(" ", label).split())
     return "" if text.lower() in _EMPTY else text
 
 

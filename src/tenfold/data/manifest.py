@@ -93,11 +93,12 @@ def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV text with formula cells neutralized by an apostrophe."""
+    """A table as CSV text with formula cells, and such column names, neutralized by an apostrophe."""
     safe = table.copy()
     for name in safe.columns:
         if isinstance(safe[name].dtype, pd.StringDtype) or safe[name].dtype == object:
             safe[name] = safe[name].map(_neutralized, na_action="ignore")
+    safe.columns = safe.columns.map(_neutralized)
     buffer = io.StringIO()
     safe.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
@@ -204,7 +205,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         row = json.loads(line)
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is no JSON object")

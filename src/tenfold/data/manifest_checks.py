@@ -57,6 +57,8 @@ def check_ancestors(synthetic: pd.DataFrame, real: pd.DataFrame) -> list[Tenfold
                 f"{len(unknown)} synthetic images have unknown ancestors",
                 where=f"image_id {', '.join(unknown[:_SHOWN])}",
                 expected="a list of training images, [] for none",
+                todo="leave them out of training: of images made elsewhere nobody can tell whether their generator saw "
+                "the test images",
             )
         )
     if leaked:

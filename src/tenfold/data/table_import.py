@@ -16,7 +16,9 @@ from tenfold.data.source_files import RefusedFileError, SourceFiles, is_hidden, 
 from tenfold.data.table_columns import ColumnMatch, manifest_fields, match_columns
 from tenfold.data.table_labels import LabelReader
 from tenfold.data.table_layout import ANY_TABLE, TableLayout
-from tenfold.data.table_reading import Table, TableRow, read_table
+from tenfold.data.table_reading import BINARY, Table, TableRow, read_table
+
+_ID_COLUMNS = ("patient_id", "lesion_id", "group_id")
 
 
 def import_table(
@@ -93,6 +95,9 @@ class _TableReader:
         values = [value for name in self._images if (value := row.cells.get(name, ""))]
         if not values:
             return self.set_aside(row, "no_image_name", f"column {self._images[0]} is empty", label)
+        if values[0].startswith(f"{BINARY} of ") or values[0].startswith('{"bytes"'):
+            detail = "the cell holds a picture, not the name of its file: write the pictures to files and name those"
+            return self.set_aside(row, "image_in_table", detail, label)
         folder = tidy(row.cells.get(self._match.taken["label"], label))
         try:
             path = self._find(values, folder)
@@ -167,6 +172,7 @@ class _TableReader:
         if self._missing_masks:
             missing = self._missing_masks
             notes.append(f"{len(missing)} masks were not found; their images are kept without one, e.g. {missing[0]}")
+        notes += [note for name in _ID_COLUMNS if (note := self._note_on_case(name)) is not None]
         lines: dict[Path, int | None] = {}
         again = [item for item in self._items if lines.setdefault(item.path, item.line) != item.line]
         if again:
@@ -176,6 +182,21 @@ class _TableReader:
                 f"as in line {lines[first.path]}"
             )
         return notes
+
+    def _note_on_case(self, name: str) -> str | None:
+        """A note on ids that differ in case alone: if they are one, the split would part it."""
+        spelled: dict[str, dict[str, None]] = {}
+        for item in self._items:
+            if name in item.fields:
+                spelled.setdefault(str(item.fields[name]).casefold(), {})[str(item.fields[name])] = None
+        several = [list(found) for found in spelled.values() if len(found) > 1]
+        if not several:
+            return None
+        example = " and ".join(repr(one) for one in several[0][:2])
+        return (
+            f"{len(several)} {name}s differ in case alone, e.g. {example}: they count as different; mend the table if "
+            "they are one, as the split would part them"
+        )
 
     def _note_on_unlisted(self) -> list[str]:
         listed = {item.path for item in self._items}

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenfold.core.errors import DataError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 _HEADER_BYTES = 1_000_000
+BINARY = "binary"
+"""How cells begin that stand for bytes which are no text."""
+
+_NEUTRALIZED = tuple(f"'{start}" for start in ("=", "+", "-", "@", "'"))
+"""How cells begin that Tenfold's own export keeps a spreadsheet from running as formulas."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ def read_table(path: Path) -> Table:
     """Read a table; DataError when it is missing, of another kind, without columns or not readable at all.
 
     CSV may have a BOM, be separated by commas, semicolons or tabs, and be UTF-8, UTF-16 or (with a note) Windows-1252.
+    The apostrophe by which Tenfold's export keeps a cell from being a formula is taken off. Lines behind a quotation
+    mark that is never closed are bad rows, each for itself; rows over several lines get a note.
     """
     readers: Mapping[str, Callable[[Path], Table]] = MappingProxyType(
         {
@@ -64,12 +75,17 @@ def read_table(path: Path) -> Table:
         )
     table = readers[path.suffix.lower()](path)
     if not table.columns or not (table.rows or table.bad_rows):
-        raise DataError("the table has no rows", where=str(path), expected="a header and one row per image")
+        raise DataError(
+            "the table has no rows", where=str(path), expected="a header and one row per image",
+            todo="check that this is the right file and that it was copied whole",
+        )  # fmt: skip
     return table
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
     """The column names of a table by its first row alone; () when there are none to be had. Never raises."""
+    if not path.is_file():
+        return ()
     try:
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
@@ -89,26 +105,62 @@ def read_columns(path: Path) -> tuple[str, ...]:
 def _read_separated(path: Path) -> Table:
     text, notes = _decoded(path)
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=_delimiter(text, path))
+    delimiter = _delimiter(text, path)
+    reader = csv.reader(lines, delimiter=delimiter)
     rows: list[TableRow] = []
     bad: list[BadRow] = []
     columns: tuple[str, ...] = ()
-    line = 1
+    line, start = 1, 1
+    spans: list[tuple[int, int]] = []
     try:
         for cells in reader:
+            start = line
+            if reader.line_num > line:
+                spans.append((line, reader.line_num))
             if not columns and any(cell.strip() for cell in cells):
-                columns = _checked_columns([cell.strip() for cell in cells], path)
+                columns = _checked_columns([_as_typed(cell.strip()) for cell in cells], path)
             elif len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
                 detail = f"{len(cells)} cells under {len(columns)} columns"
                 bad.append(BadRow(line, "ragged_row", detail))
             elif any(cell.strip() for cell in cells):
-                rows.append(TableRow(line, _filled(dict(zip(columns, cells, strict=False)))))
+                rows.append(TableRow(line, _filled(dict(zip(columns, map(_as_typed, cells), strict=False)))))
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"the table cannot be read: {error}", where=f"{path}:{line}", expected="rows of one line each"
+            f"the table cannot be read: {error}",
+            where=f"{path}:{line}",
+            expected="cells of at most 131072 letters",
+            todo="look in and above this line for a quotation mark that is not closed",
         ) from error
-    return Table(columns, tuple(rows), tuple(bad), notes)
+    torn = _open_quote(text, start, reader.line_num, delimiter) if columns else []
+    if torn:
+        rows = [row for row in rows if row.line != start]
+        bad = [row for row in bad if row.line != start] + torn
+        spans = [span for span in spans if span[0] != start]
+    return Table(columns, tuple(rows), tuple(bad), (*notes, *_note_on_spans(spans)))
+
+
+def _open_quote(text: str, first: int, last: int, delimiter: str) -> list[BadRow]:
+    """The lines of the last row, each as a bad row, when it opens a quotation mark that is never closed."""
+    lines = list(itertools.islice(io.StringIO(text, newline=""), first - 1, last))
+    try:
+        for _ in csv.reader(lines, delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            detail = f"a quotation mark is not closed from line {first} to the end of the file"
+            return [BadRow(first + k, "open_quote", detail) for k, content in enumerate(lines) if content.strip()]
+    return []
+
+
+def _note_on_spans(spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    if not spans:
+        return ()
+    longest = max(spans, key=lambda span: span[1] - span[0])
+    return (
+        f"{len(spans)} rows go over several lines, the longest from line {longest[0]} to {longest[1]}: fine for texts "
+        "with line breaks; else a quotation mark there is not closed and has swallowed rows",
+    )
 
 
 def _read_jsonl(path: Path) -> Table:
@@ -128,6 +180,9 @@ def _read_jsonl(path: Path) -> Table:
             bad.append(BadRow(line, "unreadable_row", "not a JSON object"))
             continue
         cells = {str(name).strip(): _cell(value) for name, value in record.items()}
+        if not _is_text(cells):
+            bad.append(BadRow(line, "unreadable_row", "letters that are no Unicode (half of a surrogate pair)"))
+            continue
         columns.update(dict.fromkeys(cells))
         rows.append(TableRow(line, _filled(cells)))
     return Table(_checked_columns(list(columns), path), tuple(rows), tuple(bad), notes)
@@ -142,12 +197,24 @@ def _read_parquet(path: Path) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"the table cannot be read: {error}", where=str(path), expected="a Parquet file") from error
     columns = _checked_columns([str(name).strip() for name in table.column_names], path)
-    values = [column.to_pylist() for column in table.columns]
+    values = [_values(table, number, f"{path}, column {name}") for number, name in enumerate(columns)]
     rows = [
         TableRow(number, _filled({name: _cell(cell) for name, cell in zip(columns, cells, strict=True)}))
         for number, cells in enumerate(zip(*values, strict=True), 1)
     ]
     return Table(columns, tuple(rows))
+
+
+def _values(table: pa.Table, number: int, where: str) -> list[Any]:
+    """The values of a column. DataError for text that is no UTF-8 and times that no calendar holds."""
+    try:
+        found: list[Any] = table.column(number).to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"the column cannot be read: {error}", where=where, expected="values as its type allows them",
+            todo="leave the column out, or write it again as text",
+        ) from error  # fmt: skip
+    return found
 
 
 def _decoded(path: Path, data: bytes | None = None) -> tuple[str, tuple[str, ...]]:
@@ -190,8 +257,37 @@ def _filled(cells: Mapping[str, str | None]) -> dict[str, str]:
 def _cell(value: Any) -> str | None:
     if value is None or value != value:
         return None
+    if isinstance(value, bytes):
+        return _text_of_bytes(value)
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=_plain)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def _plain(value: Any) -> str:
+    return _text_of_bytes(value) if isinstance(value, bytes) else str(value)
+
+
+def _text_of_bytes(value: bytes) -> str:
+    """Binary cells are often text whose writer did not say so; of others (pictures) only the size is told."""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    return text if text.isprintable() else f"{BINARY} of {len(value)} bytes"
+
+
+def _as_typed(cell: str) -> str:
+    return cell[1:] if cell.startswith(_NEUTRALIZED) else cell
+
+
+def _is_text(cells: Mapping[str, str | None]) -> bool:
+    try:
+        for name, cell in cells.items():
+            name.encode("utf-8")
+            (cell or "").encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

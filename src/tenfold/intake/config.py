@@ -92,15 +92,51 @@ class IntakeConfig(StageConfig):
 
 
 class SplitConfig(StageConfig):
-    """Sizes of the test and validation sets, per class: a number or a fraction each."""
+    """How images become train, val and test: by whole groups of patient, lesion and near-duplicates."""
+
+    method: Literal["grouped", "upstream", "ids", "k_fold"] = "grouped"
+    """grouped: drawn by the seed; upstream: as a column of the source says; ids: as lists of ids say; k_fold: one of
+    k folds is the test, the next one validation."""
 
     test_per_class: Annotated[int, Field(ge=1)] | None = None
+    """Images of each class for a balanced test."""
+
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Fraction of each class for the test; 0.25 when neither is given."""
 
     validation_per_class: Annotated[int, Field(ge=1)] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Fraction of each class for validation; 0.15 when neither is given."""
+    """Fraction of each class for validation; 0.15 when neither is given. An upstream split without validation images
+    gets them from its training groups."""
+
+    stratify_by: list[str] = Field(default_factory=list)
+    """Manifest columns that each class keeps in proportion, e.g. [skin_type_group, sex, attr.clinic]; the label always
+    is."""
+
+    folds: Annotated[int, Field(ge=3)] | None = None
+    """For k_fold: the number of folds."""
+
+    fold: Annotated[int, Field(ge=0)] = 0
+    """For k_fold: the fold that is the test, from 0."""
+
+    upstream_column: str = "attr.split"
+    """For upstream: the manifest column that names the splits."""
+
+    upstream_values: dict[str, Literal["train", "val", "test"]] = Field(default_factory=dict)
+    """For upstream: what its values mean, beside train, training, val, valid, validation, dev, test and testing."""
+
+    id_files: dict[Literal["train", "val", "test"], str] = Field(default_factory=dict)
+    """For ids: a text or CSV file for train and test, and for val where there is one."""
+
+    id_column: str | None = None
+    """For ids: the column that the ids are of (such as md5hash or patient_id); else found by itself."""
+
+    rest: Literal["refuse", "train", "drop"] = "refuse"
+    """Images that the upstream column or lists leave out: an error, training images, or in no split."""
+
+    crossing: Literal["refuse", "move_to_train", "keep_test", "allow"] = "refuse"
+    """Groups that the upstream column or lists part: an error; moved to training whole; kept in the test, their other
+    images left out; or left parted, so that results leak."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the assignment; derived from the workspace's root seed when null."""
@@ -110,6 +146,24 @@ class SplitConfig(StageConfig):
         for name in ("test", "validation"):
             if getattr(self, f"{name}_per_class") is not None and getattr(self, f"{name}_fraction") is not None:
                 raise ValueError(f"give {name}_per_class or {name}_fraction, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_the_method(self) -> Self:
+        sizes = ["test_per_class", "test_fraction"]
+        if self.method == "k_fold":
+            sizes += ["validation_per_class", "validation_fraction"]
+        given = [name for name in sizes if getattr(self, name) is not None]
+        if self.method != "grouped" and given:
+            raise ValueError(f"method {self.method} has its own sizes: leave out {', '.join(given)}")
+        if (self.method == "k_fold") != (self.folds is not None):
+            raise ValueError("method k_fold needs folds, such as 5, and no other method takes it")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} does not exist: the first is 0")
+        if (self.method == "ids") != bool(self.id_files):
+            raise ValueError("method ids needs id_files, such as {train: a.txt, test: b.txt}; no other takes them")
+        if self.method == "ids" and not {"train", "test"} <= set(self.id_files):
+            raise ValueError("id_files needs a list for train and one for test; val may be left out")
         return self
 
 
@@ -139,3 +193,37 @@ class CheckConfig(StageConfig):
 
     montage_images: Annotated[int, Field(ge=1, le=48)] = 12
     """Images per class on the intake page."""
+
+
+class ExternalConfig(StageConfig):
+    """Synthetic images made elsewhere: they come in flagged, as images whose ancestors nobody here knows."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """The path of a folder or table of images, laid out as for real ones."""
+
+    generator: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w.-]{0,63}$")]
+    """Name of what made them, such as dermt2im; the images go to `synthetic/<name>`."""
+
+    format: Literal["auto", "folder", "table", "imagefolder"] = "auto"
+    """How the source is laid out."""
+
+    classes: list[str] | None = None
+    """The classes to take; all of the source when null."""
+
+    class_nouns: dict[str, str] = Field(default_factory=dict)
+    """Phrases for classes in captions; else the label itself."""
+
+    column_map: dict[str, str] = Field(default_factory=dict)
+    """Manifest column (or `image`) -> column of the table, where the usual names do not tell."""
+
+    image_size_px: Annotated[int, Field(ge=16, le=1024)] | None = None
+    """Side of the square images that are written; that of the workspace's real images (or 64) when null."""
+
+    resize_mode: Literal["center_crop", "pad"] | None = None
+    """As in the import of real images; the workspace's own when null (or center_crop)."""
+
+    data_license: str = NOT_STATED
+    """License of the images, as their makers state it."""
+
+    is_strict: bool = False
+    """Whether any row that cannot be kept stops the import."""

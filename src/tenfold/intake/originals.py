@@ -6,39 +6,76 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tenfold.core.executor import Executor
 from tenfold.core.files import write_text_atomic
-from tenfold.core.hashing import canonical_json, sha256_file
+from tenfold.core.hashing import canonical_json, sha256_bytes, sha256_file
+from tenfold.core.progress import Progress
 from tenfold.data.import_items import ImportItem, Listing, QuarantineRow
 
 IMAGE_ID_DIGITS = 16
+_BATCH_FILES = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Original:
-    """An image file to import, with the SHA-256 of its bytes."""
+    """An image to import, with the SHA-256 and the size of its file."""
 
     item: ImportItem
     sha256: str
+    file_bytes: int = 0
+
+    @property
+    def picture(self) -> str:
+        """What makes two originals the same picture: the file's bytes and, where it holds several, the frame."""
+        frame = None if self.item.choice is None else self.item.choice.frame
+        return self.sha256 if frame is None else f"{self.sha256}:{frame}"
 
     @property
     def image_id(self) -> str:
-        """The first 16 hex digits of the file's SHA-256."""
-        return self.sha256[:IMAGE_ID_DIGITS]
+        """The first 16 hex digits of the file's SHA-256; of one frame of it those of SHA-256 over `sha256:frame`."""
+        is_file = self.picture == self.sha256
+        return (self.sha256 if is_file else sha256_bytes(self.picture.encode("ascii")))[:IMAGE_ID_DIGITS]
 
 
-def hash_originals(items: Sequence[ImportItem]) -> tuple[list[Original], list[QuarantineRow]]:
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """The SHA-256 and size of a file; without a hash, `fault` and `detail` say why."""
+
+    sha256: str = ""
+    file_bytes: int = 0
+    fault: str = ""
+    detail: str = ""
+
+
+def hash_originals(
+    items: Sequence[ImportItem], executor: Executor, progress: Progress
+) -> tuple[list[Original], list[QuarantineRow]]:
     """The items with their hashes, in order; those that cannot be read, or are empty, as quarantine rows."""
+    hashes = hash_paths([item.path for item in items], executor, progress)
     originals: list[Original] = []
     quarantined: list[QuarantineRow] = []
-    for item in items:
-        try:
-            if not item.path.stat().st_size:
-                quarantined.append(quarantine(item, "empty_file", "0 bytes"))
-                continue
-            originals.append(Original(item, sha256_file(item.path)))
-        except OSError as error:
-            quarantined.append(quarantine(item, "unreadable_file", error.strerror or type(error).__name__))
+    for item, found in zip(items, hashes, strict=True):
+        if found.fault:
+            quarantined.append(quarantine(item, found.fault, found.detail))
+        else:
+            originals.append(Original(item, found.sha256, found.file_bytes))
     return originals, quarantined
+
+
+def hash_paths(paths: Sequence[Path], executor: Executor, progress: Progress) -> list[FileHash]:
+    """The hash of each file, in order, by the executor's workers."""
+    tasks = [paths[start : start + _BATCH_FILES] for start in range(0, len(paths), _BATCH_FILES)]
+    answers: dict[int, list[FileHash]] = {}
+    with progress.task("Reading files", len(paths)) as task:
+        for number, answer in executor.map(hash_files, tasks):
+            answers[number] = answer
+            task.advance(len(answer))
+    return [found for number in range(len(tasks)) for found in answers[number]]
+
+
+def hash_files(paths: Sequence[Path]) -> list[FileHash]:
+    """The hash of each file, in order."""
+    return [_hash_file(path) for path in paths]
 
 
 def without_duplicates(originals: Sequence[Original]) -> tuple[list[Original], list[QuarantineRow]]:
@@ -46,21 +83,22 @@ def without_duplicates(originals: Sequence[Original]) -> tuple[list[Original], l
 
     Nobody can tell which label is right, so files with `conflicting_labels` stay out of training and test altogether.
     """
-    by_hash: dict[str, list[Original]] = {}
+    twins: dict[str, list[Original]] = {}
     for original in originals:
-        by_hash.setdefault(original.sha256, []).append(original)
+        twins.setdefault(original.picture, []).append(original)
+    is_torn = {picture for picture, found in twins.items() if len({twin.item.label for twin in found}) > 1}
     kept: list[Original] = []
     quarantined: list[QuarantineRow] = []
     for original in originals:
-        twins = by_hash[original.sha256]
-        others = [twin for twin in twins if twin is not original]
-        if len({twin.item.label for twin in twins}) > 1:
-            detail = "the same bytes as " + ", ".join(f"{twin.item.name} ({twin.item.label})" for twin in others[:3])
+        found = twins[original.picture]
+        if original.picture in is_torn:
+            others = [twin for twin in found[:4] if twin is not original][:3]
+            detail = "the same bytes as " + ", ".join(f"{twin.item.name} ({twin.item.label})" for twin in others)
             quarantined.append(quarantine(original.item, "conflicting_labels", detail))
-        elif twins[0] is original:
+        elif found[0] is original:
             kept.append(original)
         else:
-            quarantined.append(quarantine(original.item, "exact_duplicate", f"the same bytes as {twins[0].item.name}"))
+            quarantined.append(quarantine(original.item, "exact_duplicate", f"the same bytes as {found[0].item.name}"))
     return kept, quarantined
 
 
@@ -70,18 +108,38 @@ def quarantine(item: ImportItem, reason: str, detail: str) -> QuarantineRow:
 
 
 def write_plan(
-    path: Path, listing: Listing, originals: Sequence[Original], quarantined: Sequence[QuarantineRow]
-) -> None:
-    """Write down what will be imported, one JSON line each: the stage's input, so that any change upstream is seen."""
+    path: Path, listing: Listing, originals: Sequence[Original], quarantined: Sequence[QuarantineRow],
+    masks: Sequence[FileHash],
+) -> None:  # fmt: skip
+    """Write down what will be imported, one JSON line each: the stage's input, so that any change upstream is seen.
+
+    masks: the hashes of the originals' mask files, in the order of the originals that have one.
+    """
     head = {
         "other_classes": dict(listing.other_classes),
         "columns": dict(listing.columns),
+        "reasons": dict(listing.reasons),
         "notes": list(listing.notes),
+        "format": listing.format,
     }
     lines = [canonical_json(head)]
+    mask_hashes = iter(masks)
     for original in originals:
         item = original.item
         record = {"name": item.name, "label": item.label, "line": item.line, "fields": dict(item.fields)}
+        if item.mask_path is not None:
+            mask = next(mask_hashes)
+            record["mask"] = mask.sha256 or mask.fault
+        if item.choice is not None:
+            record["choice"] = asdict(item.choice)
         lines.append(canonical_json(record | {"sha256": original.sha256}))
     lines += [canonical_json(asdict(row)) for row in quarantined]
     write_text_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def _hash_file(path: Path) -> FileHash:
+    try:
+        size = path.stat().st_size
+        return FileHash(sha256_file(path), size) if size else FileHash(fault="empty_file", detail="0 bytes")
+    except OSError as error:
+        return FileHash(fault="unreadable_file", detail=error.strerror or type(error).__name__)

@@ -1,42 +1,96 @@
-"""Preparation: originals become canonical PNG files, in worker processes; what is written already is kept."""
+"""Preparation: originals and their masks become canonical PNG files, in worker processes; finished batches are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from tenfold.core.files import write_bytes_atomic
-from tenfold.core.hashing import sha256_bytes
-from tenfold.data.images import ImageError, ResizeMode, decode_image, encode_png, read_header, resize_and_crop
+from tenfold.core.errors import DataError
+from tenfold.core.executor import Executor
+from tenfold.core.files import read_json, write_bytes_atomic, write_text_atomic
+from tenfold.core.hashing import canonical_json, sha256_bytes, sha256_file
+from tenfold.core.plain import from_plain, to_plain
+from tenfold.core.progress import Progress
+from tenfold.data.dicom_header import dicom_image_header, is_dicom
+from tenfold.data.images import (
+    ImageError,
+    ImageHeader,
+    ResizeMode,
+    decode_gray,
+    decode_picture,
+    encode_png,
+    square_picture,
+)
+from tenfold.data.import_items import PixelChoice
 from tenfold.data.near_duplicates import perceptual_hash
+from tenfold.data.skin_tone import skin_ita
+from tenfold.intake.file_facts import FileFacts, facts_of
+from tenfold.intake.originals import Original
 
-_BATCH_IMAGES = 16
+_BATCH_IMAGES = 64
+_BATCH_BYTES = 8 << 20
+_ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    """What all images share: how canonical images are made, and the folders of images, masks and finished batches."""
+
+    image_size_px: int
+    resize_mode: ResizeMode
+    images: Path
+    masks: Path
+    records: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTask:
+    """One original and the id that names its files. measures_skin: whether the skin's ITA is wanted."""
+
+    image_id: str
+    original: Path
+    file_bytes: int
+    choice: PixelChoice | None = None
+    mask: Path | None = None
+    measures_skin: bool = False
 
 
 @dataclass(frozen=True)
 class PreparationTask:
-    """A batch of originals and how their canonical images are to be made. images: (original path, target path)."""
+    """A batch of images, and its number."""
 
-    images: tuple[tuple[Path, Path], ...]
-    image_size_px: int
-    resize_mode: ResizeMode
+    number: int
+    images: tuple[ImageTask, ...]
+    settings: PreparationSettings
+
+    @property
+    def record(self) -> Path:
+        """The file that says what the finished batch holds."""
+        return self.settings.records / f"{self.number:06d}.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A canonical image as written: SHA-256 of its file, perceptual hash, and the size of its original."""
+    """A canonical image as written: SHA-256 of its file, perceptual hash, and the facts of its original.
+
+    mask_sha256: of the canonical mask, empty without one; mask_fault: why the mask file that was there is not used.
+    """
 
     sha256: str
     phash: str
-    original_width_px: int
-    original_height_px: int
+    facts: FileFacts
+    mask_sha256: str = ""
+    mask_fault: str = ""
+    ita_degrees: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failed:
     """An original that could not be read: a word and a sentence why."""
 
@@ -44,45 +98,129 @@ class Failed:
     detail: str
 
 
-def preparation_tasks(
-    images: Sequence[tuple[Path, Path]], image_size_px: int, resize_mode: ResizeMode
-) -> list[PreparationTask]:
-    """Batches of 16 images, in order."""
-    return [
-        PreparationTask(tuple(images[start : start + _BATCH_IMAGES]), image_size_px, resize_mode)
-        for start in range(0, len(images), _BATCH_IMAGES)
-    ]
+def image_task(original: Original, *, measures_skin: bool) -> ImageTask:
+    """The task of one original."""
+    item = original.item
+    return ImageTask(
+        original.image_id, item.path, original.file_bytes, item.choice, item.mask_path, measures_skin=measures_skin
+    )
+
+
+def prepare_all(
+    images: Iterable[ImageTask], settings: PreparationSettings, executor: Executor, progress: Progress
+) -> list[Prepared | Failed]:
+    """One answer for each image, in order; batches that an interrupted import finished are taken as they are.
+
+    The records of finished batches stay: remove their folder when all is done.
+    """
+    tasks = preparation_tasks(images, settings)
+    answers: dict[int, list[Prepared | Failed]] = {}
+    with progress.task("Decoding images", sum(len(task.images) for task in tasks)) as task:
+        for number, answer in executor.map(prepare, tasks):
+            answers[number] = answer
+            task.advance(len(answer))
+    return [answer for number in range(len(tasks)) for answer in answers[number]]
+
+
+def preparation_tasks(images: Iterable[ImageTask], settings: PreparationSettings) -> list[PreparationTask]:
+    """Batches in order, of at most 64 images and, unless one alone is larger, 8 MiB of files."""
+    batches: list[list[ImageTask]] = []
+    room = 0
+    for image in images:
+        if not batches or len(batches[-1]) == _BATCH_IMAGES or image.file_bytes > room:
+            batches.append([])
+            room = _BATCH_BYTES
+        batches[-1].append(image)
+        room -= image.file_bytes
+    return [PreparationTask(number, tuple(batch), settings) for number, batch in enumerate(batches)]
 
 
 def prepare(task: PreparationTask) -> list[Prepared | Failed]:
-    """Write the canonical image of each original, one answer each, in order. Whole ones found there are kept."""
-    return list(_prepare_each(task))
+    """Write the canonical image and mask of each original, one answer each, in order; then the batch's record."""
+    found = _finished(task)
+    if found is not None:
+        return found
+    answers = [_prepare_image(image, task.settings) for image in task.images]
+    write_text_atomic(task.record, canonical_json([to_plain(answer) for answer in answers]))
+    return answers
 
 
-def _prepare_each(task: PreparationTask) -> Iterator[Prepared | Failed]:
-    for original, target in task.images:
-        try:
-            data = original.read_bytes()
-            header = read_header(data)
-            found = _written(target, task.image_size_px)
-            if found is None:
-                canonical = resize_and_crop(decode_image(data), task.image_size_px, task.resize_mode)
-                png = encode_png(canonical)
-                write_bytes_atomic(target, png)
-            else:
-                canonical, png = found
-            yield Prepared(sha256_bytes(png), perceptual_hash(canonical), header.width_px, header.height_px)
-        except ImageError as error:
-            yield Failed(error.reason, error.what)
-
-
-def _written(target: Path, image_size_px: int) -> tuple[NDArray[np.uint8], bytes] | None:
-    """The canonical image of an interrupted import and its bytes, when it is there, whole and of the right size."""
-    if not target.is_file():
-        return None
-    png = target.read_bytes()
+def _prepare_image(task: ImageTask, settings: PreparationSettings) -> Prepared | Failed:
     try:
-        image = decode_image(png)
-    except ImageError:
+        header, picture = _decode(task)
+    except ImageError as error:
+        return Failed(error.reason, error.what)
+    except OSError as error:
+        return Failed("unreadable_file", error.strerror or type(error).__name__)
+    canonical = square_picture(picture, settings.image_size_px, settings.resize_mode)
+    png = encode_png(canonical)
+    write_bytes_atomic(_target(settings.images, task), png)
+    mask, mask_sha256, mask_fault = None, "", ""
+    if task.mask is not None:
+        try:
+            mask = _canonical_mask(task.mask, picture.size, settings.image_size_px, settings.resize_mode)
+        except ImageError as error:
+            mask_fault = error.what
+        else:
+            mask_png = encode_png(mask)
+            write_bytes_atomic(_target(settings.masks, task), mask_png)
+            mask_sha256 = sha256_bytes(mask_png)
+    ita = skin_ita(canonical, mask) if task.measures_skin else None
+    facts = facts_of(header, picture, task.file_bytes)
+    return Prepared(sha256_bytes(png), perceptual_hash(canonical), facts, mask_sha256, mask_fault, ita)
+
+
+def _target(folder: Path, task: ImageTask) -> Path:
+    return folder / f"{task.image_id}.png"
+
+
+def _decode(task: ImageTask) -> tuple[ImageHeader, Image.Image]:
+    if is_dicom(task.original):
+        from tenfold.data.dicom_pixels import decode_dicom
+
+        header = dicom_image_header(task.original)
+        return header, Image.fromarray(decode_dicom(task.original, task.choice))
+    return decode_picture(task.original)
+
+
+def _canonical_mask(
+    path: Path, picture_size: tuple[int, int], image_size_px: int, resize_mode: ResizeMode
+) -> NDArray[np.uint8]:
+    """The mask cut and resized as its image is, (S, S) uint8 of the mask's own levels; ImageError when it cannot be."""
+    try:
+        mask = decode_gray(path)
+    except OSError as error:
+        raise ImageError(f"the mask cannot be read: {error.strerror or type(error).__name__}") from error
+    (width, height), (mask_width, mask_height) = picture_size, mask.size
+    if abs(width * mask_height - height * mask_width) > _ASPECT_TOLERANCE * height * mask_width:
+        raise ImageError(
+            f"the mask of {mask_width} x {mask_height} pixels does not fit the image of {width} x {height}"
+        )
+    return square_picture(mask, image_size_px, resize_mode, resampling=Image.Resampling.NEAREST)
+
+
+def _finished(task: PreparationTask) -> list[Prepared | Failed] | None:
+    """The answers of a batch that an interrupted import finished; None when a file of it is missing or changed."""
+    if not task.record.is_file():
         return None
-    return (image, png) if image.shape[:2] == (image_size_px, image_size_px) else None
+    try:
+        answers = [_answer(found) for found in read_json(task.record)]
+    except (DataError, KeyError, TypeError):
+        return None
+    if len(answers) != len(task.images):
+        return None
+    expected = dict(_written(task, answers))
+    is_whole = all(path.is_file() and sha256_file(path) == sha256 for path, sha256 in expected.items())
+    return answers if is_whole else None
+
+
+def _answer(found: dict[str, Any]) -> Prepared | Failed:
+    return from_plain(Failed, found) if "reason" in found else from_plain(Prepared, found)
+
+
+def _written(task: PreparationTask, answers: Sequence[Prepared | Failed]) -> Iterator[tuple[Path, str]]:
+    for image, answer in zip(task.images, answers, strict=True):
+        if isinstance(answer, Prepared):
+            yield _target(task.settings.images, image), answer.sha256
+            if answer.mask_sha256:
+                yield _target(task.settings.masks, image), answer.mask_sha256

@@ -22,6 +22,7 @@ _MOST_EXAMPLES = 5
 def summarize_data(workspace: Workspace, manifest: pd.DataFrame, source: str) -> DataSummary:
     """Count a real manifest whose ``split`` column is filled; null splits are counted as not used."""
     missing = {}
+    manifest, n_estimated = _without_estimates(manifest)
     counts = _count_by(manifest, "label")
     for column in GROUP_COLUMNS:
         if column == "skin_type_group" and bool(manifest["skin_type"].notna().any()):
@@ -29,7 +30,11 @@ def summarize_data(workspace: Workspace, manifest: pd.DataFrame, source: str) ->
         if bool(manifest[column].notna().any()):
             counts += _count_by(manifest, column)
         elif column == "skin_type":
-            missing["skin_type"] = "no skin types are recorded in the data"
+            missing["skin_type"] = "no skin types are recorded in the data" + (
+                f"; those of {n_estimated} images were estimated from the skin's color and count for nothing here"
+                if n_estimated
+                else ""
+            )
     quarantine, n_quarantined = _read_quarantine(workspace.path / QUARANTINE)
     if quarantine is None:
         missing["quarantine"] = f"there is no {QUARANTINE}"
@@ -57,6 +62,13 @@ def counted_unit(manifest: pd.DataFrame | None) -> CountedUnit:
 def count_patients(rows: pd.DataFrame) -> int:
     """Distinct patients; an image without one counts by its group, its lesion, or itself."""
     return int(_patients(rows).nunique())
+
+
+def _without_estimates(manifest: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The manifest with skin types as given only, and the number of images whose type was estimated."""
+    is_estimated = (manifest["skin_type_source"] == "estimated").fillna(False).to_numpy(dtype=bool)
+    given = {name: manifest[name].mask(is_estimated) for name in ("skin_type", "skin_type_group")}
+    return manifest.assign(**given), int(is_estimated.sum())
 
 
 def _patients(rows: pd.DataFrame) -> pd.Series[str]:

@@ -13,12 +13,14 @@ from PIL import Image
 from tenfold.core.errors import DataError
 from tenfold.data.images import (
     ImageError,
+    decode_gray,
     decode_image,
     encode_png,
     image_grid,
     read_header,
     read_png_text,
     resize_and_crop,
+    square_picture,
 )
 from tests.image_files import random_image, write_image
 
@@ -101,6 +103,37 @@ def test_center_crop_and_pad() -> None:
     square = random_image(4, 16, 16)
     assert resize_and_crop(square, 16) is square
     assert resize_and_crop(np.full((1, 1, 3), 9, dtype=np.uint8), 16).shape == (16, 16, 3)
+
+
+def test_large_pictures_are_reduced_first_and_look_the_same() -> None:
+    soft = Image.fromarray(random_image(5)).resize((1600, 1200), Image.Resampling.BICUBIC)
+    exact = soft.resize((64, 64), Image.Resampling.LANCZOS, (200, 0, 1400, 1200))
+    difference = np.abs(square_picture(soft, 64).astype(int) - np.asarray(exact).astype(int))
+    assert difference.mean() < 0.5 and difference.max() <= 4
+    small = soft.resize((380, 380))
+    assert np.array_equal(square_picture(small, 64), np.asarray(small.resize((64, 64), Image.Resampling.LANCZOS)))
+
+
+def test_masks_are_decoded_with_their_own_levels(tmp_path: Path) -> None:
+    levels = np.array([[0, 1], [128, 255]], dtype=np.uint8)
+    Image.fromarray(levels).save(tmp_path / "m.png")
+    assert np.array_equal(np.asarray(decode_gray(tmp_path / "m.png")), levels)
+    Image.fromarray(levels.astype(np.uint16) * 257).save(tmp_path / "wide.png")
+    assert np.array_equal(np.asarray(decode_gray(tmp_path / "wide.png")), levels)
+    Image.fromarray(np.stack([levels] * 3, axis=-1)).save(tmp_path / "rgb.png")
+    assert np.array_equal(np.asarray(decode_gray(tmp_path / "rgb.png")), levels)
+    Image.fromarray(levels > 100).save(tmp_path / "one_bit.png")
+    assert np.asarray(decode_gray(tmp_path / "one_bit.png")).tolist() == [[0, 0], [255, 255]]
+    Image.fromarray(np.array([[70_000]], dtype=np.int32)).save(tmp_path / "deep.tiff")
+    with pytest.raises(ImageError, match="more than 16 bits"):
+        decode_gray(tmp_path / "deep.tiff")
+
+
+def test_the_header_tells_quality_exif_and_profile(tmp_path: Path) -> None:
+    Image.fromarray(random_image(6)).save(tmp_path / "a.jpg", quality=83, exif=_rotated(), icc_profile=b"profile")
+    header = read_header(tmp_path / "a.jpg")
+    assert (header.jpeg_quality, header.has_exif, header.has_icc) == (83, True, True)
+    assert (header.width_px, header.height_px) == (40, 32), "before the rotation"
 
 
 def test_grid_places_images_row_by_row_on_white() -> None:

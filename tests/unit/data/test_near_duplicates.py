@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from tenfold.core.errors import DataError
 from tenfold.data.images import decode_image, resize_and_crop
-from tenfold.data.near_duplicates import near_duplicate_clusters, perceptual_hash
+from tenfold.data.near_duplicates import near_duplicate_clusters, near_duplicate_pairs, perceptual_hash
 from tenfold.data.phantom import EMERGING, make_cohort
 from tenfold.data.splits import NEAR_DUPLICATE_DISTANCE
 from tests.image_files import random_image
@@ -50,6 +54,44 @@ def test_clusters_agree_with_all_pairs() -> None:
     clusters = near_duplicate_clusters([f"{value:016x}" for value in values], 1)
     close = np.bitwise_count(values[:, None] ^ values[None]) <= 1
     assert (clusters[:, None] == clusters[None])[close].all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 2**12)), max_size=60),
+    distance=st.sampled_from([0, 1, 2, 4, 9, 30, 63, 64, 70]),
+)
+def test_no_pair_is_missed_and_none_invented(values: list[int], distance: int) -> None:
+    hashes = [f"{value:016x}" for value in values]
+    firsts = {value: values.index(value) for value in values}
+    expected = {(firsts[value], place, 0) for place, value in enumerate(values) if firsts[value] != place}
+    expected |= {
+        (min(pair), max(pair), (one ^ other).bit_count())
+        for (one, first), (other, second) in itertools.combinations(firsts.items(), 2)
+        if (one ^ other).bit_count() <= distance
+        for pair in [(first, second)]
+    }
+    found = list(zip(*(part.tolist() for part in near_duplicate_pairs(hashes, distance)), strict=True))
+    assert found == sorted(expected)
+
+
+def test_pairs_of_many_copies_stay_few() -> None:
+    first, second, distance = near_duplicate_pairs(["0" * 16] * 3000, 4)
+    assert first.tolist() == [0] * 2999 and second.tolist() == list(range(1, 3000)) and not distance.any()
+    with pytest.raises(DataError, match="does not exist"):
+        near_duplicate_pairs(["0" * 16], -1)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_hashes_fit_in_little_memory() -> None:
+    values = np.random.default_rng(0).integers(0, 2**63, 100_000, dtype=np.uint64)
+    values[1::1000] = values[::1000] ^ np.uint64(0b1001)
+    tracemalloc.start()
+    clusters = near_duplicate_clusters([f"{value:016x}" for value in values], 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert clusters.max() + 1 <= 99_900 and (clusters[::1000] == clusters[1::1000]).all()
+    assert peak < 300 * 2**20
 
 
 def test_only_hashes_are_taken() -> None:
