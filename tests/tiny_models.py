@@ -35,13 +35,53 @@ def make_tiny_stable_diffusion(folder: Path, *, seed: int = 0, prediction_type: 
     return folder
 
 
-def make_byte_tokenizer() -> Any:
+def make_tiny_sdxl(folder: Path, *, seed: int = 0) -> Path:
+    """Write a random checkpoint in SDXL's format for 32 px images and return its folder.
+
+    As in SDXL: two text encoders and tokenizers of other padding, pooled embeddings and sizes told to the UNet, a
+    linear projection in its attention blocks, and an Euler scheduler.
+    """
+    import torch
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pipeline = StableDiffusionXLPipeline(
+            vae=_vae(),
+            text_encoder=_text_encoder(),
+            text_encoder_2=_text_encoder(projection_dim=20),
+            tokenizer=make_byte_tokenizer(),
+            tokenizer_2=make_byte_tokenizer(pad_token="!"),
+            unet=_unet(
+                cross_attention_dim=48,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=20 + 6 * 8,
+            ),
+            scheduler=EulerDiscreteScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                prediction_type="epsilon",
+                timestep_spacing="leading",
+                steps_offset=1,
+            ),
+            force_zeros_for_empty_prompt=True,
+            add_watermarker=False,
+        )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def make_byte_tokenizer(pad_token: str = "<|endoftext|>") -> Any:
     """A CLIP tokenizer of every byte, alone and at a word's end, without merges: 514 tokens, 40 at most a prompt."""
     from transformers import CLIPTokenizer
 
     characters = _byte_characters()
     tokens = [*characters, *(f"{character}</w>" for character in characters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: k for k, token in enumerate(tokens)}, merges=[], model_max_length=40)
+    vocabulary = {token: k for k, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=40, pad_token=pad_token)
 
 
 def make_scheduler(prediction_type: str = "v_prediction") -> Any:
@@ -78,10 +118,10 @@ def _vae() -> Any:
     )
 
 
-def _unet() -> Any:
+def _unet(**changes: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
+    options: dict[str, Any] = dict(
         sample_size=IMAGE_SIZE_PX // VAE_SCALE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -93,10 +133,12 @@ def _unet() -> Any:
         attention_head_dim=8,
         norm_num_groups=8,
     )
+    return UNet2DConditionModel(**(options | changes))
 
 
-def _text_encoder() -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def _text_encoder(projection_dim: int | None = None) -> Any:
+    """A CLIP text model, with a projection of its pooled features where a width for it is given."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=514,
@@ -109,7 +151,10 @@ def _text_encoder() -> Any:
         eos_token_id=513,
         pad_token_id=513,
     )
-    return CLIPTextModel(config).eval()
+    if projection_dim is None:
+        return CLIPTextModel(config).eval()
+    config.projection_dim = projection_dim
+    return CLIPTextModelWithProjection(config).eval()
 
 
 def _byte_characters() -> list[str]:

@@ -103,7 +103,8 @@ def verify(
 ) -> None:
     """Hold a checkpoint's files against the recorded SHA-256; exit 2 when one differs."""
     from tenfold.models.checkpoint_ref import checkpoint_kind, checkpoint_sha256, resolve_checkpoint
-    from tenfold.models.registry import REGISTRY_PREFIX, models_folder, read_lock, verify_checkpoint
+    from tenfold.models.checkpoint_verification import verify_checkpoint
+    from tenfold.models.registry import REGISTRY_PREFIX, models_folder, read_lock
 
     console = session.open_console(quiet, as_json, debug)
     place = into or models_folder()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from tenfold.core.errors import CheckpointError
 from tenfold.core.files import read_json, storage_errors, write_json_atomic
 from tenfold.models.checkpoint_ref import checkpoint_parts
+from tenfold.models.registry import CheckpointKind
 
 TRAINABLE = ("unet", "text_encoder")
 
@@ -33,6 +34,18 @@ class Components:
     """transformers CLIPTokenizer."""
     scheduler: Any
     """The checkpoint's own diffusers scheduler; never stepped, only read."""
+    text_encoder_2: Any = None
+    """transformers CLIPTextModelWithProjection of SDXL; None for Stable Diffusion 1 and 2."""
+    tokenizer_2: Any = None
+    """SDXL's second CLIPTokenizer: the same words, padded with another token."""
+    zeros_for_empty_prompt: bool = False
+    """SDXL's base was trained with embeddings of zero for a dropped prompt (`force_zeros_for_empty_prompt`)."""
+
+    @property
+    def text_encoders(self) -> dict[str, Any]:
+        """The text encoder by name; of SDXL both."""
+        encoders = {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
+        return {name: model for name, model in encoders.items() if model is not None}
 
     @property
     def vae_scale(self) -> int:
@@ -57,32 +70,53 @@ class Components:
         return dtype
 
 
-def load_components(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Components:
-    """Load a text-to-image checkpoint from a folder that `resolve_checkpoint` gave.
+def load_components(
+    path: Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    kinds: Sequence[CheckpointKind] = ("text2img",),
+) -> Components:
+    """Load a checkpoint from a folder that `resolve_checkpoint` gave.
+
+    Args:
+        kinds: what the caller can work with; "inpainting" UNets take a mask and a masked image's latents besides.
 
     Raises:
-        CheckpointError: a part is missing or damaged, or the checkpoint is not for plain text-to-image.
+        CheckpointError: a part is missing or damaged, or the checkpoint is of another kind.
     """
     checkpoint_parts(path)
     import diffusers
     import transformers
 
     index = read_json(path / "model_index.json")
+    second: dict[str, Any] = {}
     with quiet_loading():
-        vae = _load_model(diffusers.AutoencoderKL, path, "vae", dtype)
-        unet = _load_model(diffusers.UNet2DConditionModel, path, "unet", dtype)
-        text_encoder = _load_model(transformers.CLIPTextModel, path, "text_encoder", dtype)
+        unet = load_model_part(diffusers.UNet2DConditionModel, path, "unet", dtype)
+        text_encoder = load_model_part(transformers.CLIPTextModel, path, "text_encoder", dtype)
+        vae_dtype = dtype
+        if "text_encoder_2" in index:
+            second["text_encoder_2"] = load_model_part(
+                transformers.CLIPTextModelWithProjection, path, "text_encoder_2", dtype
+            )
+            second["tokenizer_2"] = load_small_part(transformers.CLIPTokenizer, path, "tokenizer_2")
+            second["zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
+            # SDXL's autoencoder overflows in float16 unless its configuration says that it was mended.
+            needs_float32 = read_json(path / "vae" / "config.json").get("force_upcast", True)
+            vae_dtype = torch.float32 if dtype == torch.float16 and needs_float32 else dtype
+        vae = load_model_part(diffusers.AutoencoderKL, path, "vae", vae_dtype)
         try:
             tokenizer = transformers.CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
             scheduler_class = getattr(diffusers, str(index["scheduler"][1]))
             scheduler = scheduler_class.from_pretrained(path, subfolder="scheduler", local_files_only=True)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, "tokenizer or scheduler", error) from error
-    _check_text_to_image(path, unet, vae)
-    for model in (vae, unet, text_encoder):
+    _check_kind(path, unet, vae, kinds)
+    components = Components(vae, unet, text_encoder, tokenizer, scheduler, **second)
+    for model in (vae, unet, *components.text_encoders.values()):
         # Convolutions are faster on pixels whose channels lie together: decoding by half on a CPU with AVX-512.
         model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    return Components(vae, unet, text_encoder, tokenizer, scheduler)
+    return components
 
 
 def save_components(components: Components, folder: Path, *, source: Path, trained: tuple[str, ...]) -> None:
@@ -111,7 +145,8 @@ def save_components(components: Components, folder: Path, *, source: Path, train
                 shutil.copyfile(part, target)
 
 
-def _load_model(kind: Any, path: Path, name: str, dtype: torch.dtype) -> Any:
+def load_model_part(kind: Any, path: Path, name: str, dtype: torch.dtype) -> Any:
+    """A model of class `kind` from the checkpoint's folder `name`; CheckpointError when it cannot be loaded."""
     files = [entry.name for entry in (path / name).glob("*.safetensors")]
     variant = "fp16" if files and all(".fp16." in file for file in files) else None
     dtype_option = "dtype" if kind.__module__.startswith("transformers") else "torch_dtype"
@@ -126,16 +161,31 @@ def _load_model(kind: Any, path: Path, name: str, dtype: torch.dtype) -> Any:
         raise _damaged(path, name, error) from error
 
 
-def _check_text_to_image(path: Path, unet: Any, vae: Any) -> None:
-    config = unet.config
-    if config.in_channels != vae.config.latent_channels or getattr(config, "time_cond_proj_dim", None) is not None:
-        raise CheckpointError(
-            f"this UNet takes {config.in_channels} channels where the autoencoder has {vae.config.latent_channels}, "
-            "or a guidance embedding",
-            where=str(path),
-            expected="a text-to-image checkpoint without distilled guidance",
-            todo="Choose another checkpoint; inpainting and distilled ones cannot be used for text-to-image.",
-        )
+def load_small_part(kind: Any, path: Path, name: str) -> Any:
+    """A tokenizer or scheduler of class `kind` from the checkpoint's folder `name`; CheckpointError likewise."""
+    try:
+        return kind.from_pretrained(path / name, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, name, error) from error
+
+
+def _check_kind(path: Path, unet: Any, vae: Any, kinds: Sequence[CheckpointKind]) -> None:
+    config, latent = unet.config, int(vae.config.latent_channels)
+    channels: dict[CheckpointKind, int] = {"text2img": latent, "inpainting": 2 * latent + 1}
+    if config.in_channels in [channels[kind] for kind in kinds if kind in channels] and (
+        getattr(config, "time_cond_proj_dim", None) is None
+    ):
+        return
+    if "inpainting" in kinds:
+        wanted, others = "a text-to-image or inpainting checkpoint", "upscalers and distilled ones cannot be used here."
+    else:
+        wanted, others = "a text-to-image checkpoint", "inpainting and distilled ones cannot be used for text-to-image."
+    raise CheckpointError(
+        f"this UNet takes {config.in_channels} channels where the autoencoder has {latent}, or a guidance embedding",
+        where=str(path),
+        expected=f"{wanted} without distilled guidance",
+        todo=f"Choose another checkpoint; {others}",
+    )
 
 
 def _damaged(path: Path, name: str, error: Exception) -> CheckpointError:

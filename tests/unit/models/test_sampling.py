@@ -19,8 +19,9 @@ from tenfold.models.sampling import (
     encode_prompts,
     reconstruct,
     sample_latents,
+    unet_conditioning,
 )
-from tests.tiny_models import make_tiny_stable_diffusion
+from tests.tiny_models import make_tiny_sdxl, make_tiny_stable_diffusion
 
 PROMPTS = ["a photo of ohwx rash", "a mole", "a photo of ohwx rash"]
 SEEDS = [5, 2**63 - 1, 7]
@@ -83,6 +84,61 @@ def test_equals_the_diffusers_pipeline_for_each_option(
     pixels = decode_latents(components, sample_latents(components, PROMPTS, SEEDS, settings))
     theirs = (_by_diffusers(tiny, settings, "DDIMScheduler").permute(0, 2, 3, 1) * 255).round().numpy()
     assert np.abs(pixels - theirs).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_sdxl(tmp_path_factory.mktemp("sdxl") / "tiny")
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+@pytest.mark.parametrize("negative_prompt", [None, "hair"])
+def test_sdxl_equals_its_diffusers_pipeline(
+    tiny_sdxl: Path, guidance_scale: float, negative_prompt: str | None
+) -> None:
+    import diffusers
+
+    components = load_components(tiny_sdxl)
+    settings = SamplingSettings(3, guidance_scale, negative_prompt=negative_prompt or "")
+    ours = sample_latents(components, PROMPTS, SEEDS, settings)
+    pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        PROMPTS,
+        negative_prompt=None if negative_prompt is None else [negative_prompt] * len(PROMPTS),
+        num_inference_steps=3,
+        guidance_scale=guidance_scale,
+        generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
+        output_type="pt",
+    ).images
+    pixels = (theirs.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+    assert np.abs(decode_latents(components, ours).astype(int) - pixels).max() <= 1
+    assert pixels.std() > 10
+
+
+def test_sdxl_is_told_pooled_text_and_sizes(tiny_sdxl: Path) -> None:
+    components = load_components(tiny_sdxl)
+    told = unet_conditioning(components, ["a mole", "", "a mole"])
+    given = unet_conditioning(components, ["a mole", "", "a mole"], encode_prompts(components, ["", "a mole"]))
+    assert told["encoder_hidden_states"].shape == (3, 40, 48)
+    added = told["added_cond_kwargs"]
+    assert added["text_embeds"].shape == (3, 20)
+    assert added["time_ids"].tolist() == [[32, 32, 0, 0, 32, 32]] * 3
+    assert not told["encoder_hidden_states"][1].any() and not added["text_embeds"][1].any()
+    assert torch.allclose(given["encoder_hidden_states"], told["encoder_hidden_states"], atol=1e-5)
+    assert torch.allclose(given["added_cond_kwargs"]["text_embeds"], added["text_embeds"], atol=1e-5)
+    larger = unet_conditioning(components, ["a mole"], image_size_px=64)
+    assert larger["added_cond_kwargs"]["time_ids"].tolist() == [[64, 64, 0, 0, 64, 64]]
+
+
+def test_sdxl_in_half_precision_keeps_its_autoencoder_whole(tiny_sdxl: Path) -> None:
+    components = load_components(tiny_sdxl, dtype=torch.float16)
+    assert (components.dtype, components.vae.dtype) == (torch.float16, torch.float32)
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    assert reconstruct(components, images).shape == (1, 32, 32, 3)
+    half = torch.zeros((1, 8, 8, 8), dtype=torch.float16)
+    assert decode_latents(components, half).shape == (1, 32, 32, 3)
+    assert load_components(tiny_sdxl, dtype=torch.bfloat16).vae.dtype == torch.bfloat16
 
 
 def test_an_image_keeps_its_noise_in_another_batch(components: Components) -> None:

@@ -1,4 +1,4 @@
-"""The embedded models: a miniature Stable Diffusion and a feature net, shipped with the package, checked before use."""
+"""The embedded models: a miniature Stable Diffusion, an upscaler and a feature net, shipped and checked before use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tenfold.core.hashing import sha256_file
 
 _FOLDER = Path(__file__).parent
 _DIGESTS = "digests.json"
-_TODO = "Install the package again; `tenfold pretrain` and scripts/train_embedded_base.py train these weights anew."
+_TODO = "Install the package again; scripts/train_embedded_base.py and train_embedded_upscaler.py train weights anew."
+NAMES = ("base", "features", "upscaler")
 
 
 def base_path() -> Path:
@@ -29,6 +30,15 @@ def features_path() -> Path:
         CheckpointError: a file of it is missing or is not the one that was shipped.
     """
     return verified(_FOLDER, "features")
+
+
+def upscaler_path() -> Path:
+    """Folder of the miniature upscaler (16 to 64 px), in the format of diffusers' StableDiffusionUpscalePipeline.
+
+    Raises:
+        CheckpointError: a file of it is missing or is not the one that was shipped.
+    """
+    return verified(_FOLDER, "upscaler")
 
 
 def verified(folder: Path, name: str) -> Path:
@@ -57,7 +67,7 @@ def verified(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def digests_of(folder: Path, names: tuple[str, ...] = ("base", "features")) -> dict[str, str]:
+def digests_of(folder: Path, names: tuple[str, ...] = NAMES) -> dict[str, str]:
     """SHA-256 of every file of the named models, by path relative to ``folder``; for the script that ships weights."""
     files = sorted(path for name in names for path in (folder / name).rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
