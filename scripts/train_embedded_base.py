@@ -23,7 +23,7 @@ from tenfold.models import embedded
 
 EMBEDDED = Path(embedded.__file__).parent
 
-CONFIG = PretrainConfig(data_parallel=2, checkpointing_steps=100)
+CONFIG = PretrainConfig(data_parallel=2, checkpointing_steps=100, device="cpu")
 """What the shipped weights were trained with (see MODEL_CARD.md)."""
 
 

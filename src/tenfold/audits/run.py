@@ -27,17 +27,15 @@ from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import label_indices, load_images
 from tenfold.data.findings import Finding, findings_table, flagged_ids
-from tenfold.data.images import resize_and_crop
 from tenfold.data.manifest import labels_of, read_manifest, select_images, unpack_ancestors
 from tenfold.data.splits import group_keys, read_sealed_split, with_split
 from tenfold.metrics.arrays import FloatArray, IntArray
-from tenfold.metrics.memorization import Memorization, Points, memorization
+from tenfold.metrics.memorization import Memorization, Points, memorization, pixel_points
 from tenfold.models import embedded
 from tenfold.models.features import extract_features
 
 STAGE = "audit"
 MANIFEST, SPLIT = "data/manifest.parquet", "data/splits.json"
-THUMBNAIL_PX = 32
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,7 @@ class _Images:
         return Points(self.features[None], self._ids(), self.groups)
 
     def in_pixels(self) -> Points:
-        """Thumbnails and their mirror images; a distance is the root mean square difference of pixels in [0, 1]."""
-        small = np.empty((len(self.pixels), THUMBNAIL_PX, THUMBNAIL_PX, 3))
-        for place, image in enumerate(self.pixels):
-            small[place] = resize_and_crop(image, THUMBNAIL_PX)
-        views = np.stack([small, small[:, :, ::-1]]).reshape(2, len(small), 3 * THUMBNAIL_PX**2)
-        return Points(views / (255.0 * np.sqrt(views.shape[2])), self._ids(), self.groups)
+        return pixel_points(self.pixels, self._ids(), self.groups)
 
     def labeled(self, labels: Sequence[str]) -> LabeledFeatures:
         return LabeledFeatures(self.features, label_indices(self.rows, labels), self.groups)

@@ -22,6 +22,8 @@ _STORAGE_FAULTS = {
     errno.EDQUOT: ("the disk quota is used up", "Free some space or ask for more, then run again."),
     errno.EROFS: ("the file system is read-only", "Choose a workspace on a disk that can be written."),
     errno.EACCES: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder."),
+    errno.ENAMETOOLONG: ("the path is too long for the file system", "Choose a shorter name."),
     errno.EPERM: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),
 }
 

@@ -159,6 +159,16 @@ class Workspace:
             lock.release()
 
 
+def holds_workspace(folder: str | Path) -> bool:
+    """Whether a folder is a workspace's: what lies in it was made by Tenfold and is no source of images."""
+    record = Path(folder) / _RECORD
+    try:
+        content = read_json(record) if record.is_file() else None
+    except (DataError, OSError):
+        return False
+    return isinstance(content, dict) and {"format_version", "root_seed"} <= content.keys()
+
+
 def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))
 

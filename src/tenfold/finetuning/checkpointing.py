@@ -66,6 +66,18 @@ def newest_checkpoint(folder: Path) -> TrainingState | None:
     return None
 
 
+def newest_identity(folder: Path) -> Mapping[str, Any] | None:
+    """What the run of the newest checkpoint was asked for, without reading its tensors; None when there is none."""
+    for path in _checkpoint_paths(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                identity: Mapping[str, Any] = json.loads((file.metadata() or {}).get("identity", "{}"))
+                return identity
+        except (SafetensorError, OSError, ValueError):
+            continue
+    return None
+
+
 def save_weights(folder: Path, step: int, parameters: Mapping[str, torch.Tensor]) -> Path:
     """Write ``folder/step-XXXXXXXX.safetensors`` with the weights alone, by ``module.parameter``."""
     folder.mkdir(parents=True, exist_ok=True)

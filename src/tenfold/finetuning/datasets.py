@@ -13,11 +13,19 @@ from numpy.typing import NDArray
 from tenfold.core.errors import DataError, Faults
 from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
-from tenfold.data.captions import PHOTO_PREFIX, class_noun, identifier_for, instance_prompt, template_caption
+from tenfold.data.captions import (
+    PHOTO_PREFIX,
+    class_noun,
+    identifier_for,
+    instance_prompt,
+    stated_skin_type,
+    template_caption,
+)
 from tenfold.data.datasets import load_images
 from tenfold.data.images import resize_and_crop
 from tenfold.data.manifest import labels_of, make_manifest, manifest_rows, read_manifest, select_images
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.finetuning.focus import focus_images
 
 CaptionSource = Literal["manifest", "template"]
 
@@ -31,6 +39,8 @@ class ImageSet:
     prompts: tuple[str, ...]
     images: NDArray[np.uint8]
     """(N, H, W, 3) sRGB, square."""
+    whole_ids: tuple[str, ...] = ()
+    """Images that were to be cut to their lesion, but have no mask or an empty one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Wording:
         own_noun = self.nouns[label]
         caption = row["caption"] if self.captions == "manifest" else None
         if not caption:
-            caption = template_caption(own_noun, skin_type=row["skin_type"], site=row["site"])
+            caption = template_caption(own_noun, skin_type=stated_skin_type(row), site=row["site"])
         noun = self.shared_noun or own_noun
         plain = f"{PHOTO_PREFIX} {own_noun}"
         if caption == plain or caption.startswith(f"{plain},"):
@@ -105,14 +115,26 @@ def read_rows(workspace: Workspace, image_ids: Sequence[str], *, allowed_splits:
 
 
 def load_image_set(
-    workspace: Workspace, rows: Sequence[Mapping[str, Any]], prompts: Sequence[str], image_size_px: int
+    workspace: Workspace,
+    rows: Sequence[Mapping[str, Any]],
+    prompts: Sequence[str],
+    image_size_px: int,
+    *,
+    focus_margin: float | None = None,
 ) -> ImageSet:
-    """The rows' images, scaled to the checkpoint's size where they differ from it."""
+    """The rows' images, scaled to the checkpoint's size where they differ from it.
+
+    With `focus_margin` (see `focus_images`) they are cut to their lesions first.
+    """
     images = load_images(workspace, make_manifest(rows))
-    if images.shape[1:3] != (image_size_px, image_size_px):
+    whole: list[str] = []
+    if focus_margin is not None:
+        cut, whole = focus_images(workspace, rows, images, focus_margin)
+        images = np.stack([resize_and_crop(image, image_size_px) for image in cut])
+    elif images.shape[1:3] != (image_size_px, image_size_px):
         images = np.stack([resize_and_crop(image, image_size_px) for image in images])
     labels = tuple(str(row["label"]) for row in rows)
-    return ImageSet(tuple(str(row["image_id"]) for row in rows), labels, tuple(prompts), images)
+    return ImageSet(tuple(str(row["image_id"]) for row in rows), labels, tuple(prompts), images, tuple(whole))
 
 
 def sorted_labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,154 +3,214 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from tenfold.core.device import limited_threads, resolve_device
-from tenfold.core.errors import DataError
 from tenfold.core.executor import Executor
-from tenfold.core.files import read_json, write_bytes_atomic, write_json_atomic, write_text_atomic
+from tenfold.core.files import write_json_atomic
+from tenfold.core.processes import is_first_process
 from tenfold.core.progress import Progress
-from tenfold.core.run_record import Result, StageRun, begin_stage
+from tenfold.core.run_record import Result, StageRun
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import encode_png, image_grid
+from tenfold.finetuning.captions_files import cut_ends
+from tenfold.finetuning.checkpointing import load_weights, save_weights, saved_weights
+from tenfold.finetuning.choosing import Choice, CopyCheck, choose
 from tenfold.finetuning.config import DreamBoothConfig
-from tenfold.finetuning.datasets import (
-    BalancedOrder,
-    ImageSet,
-    Wording,
-    choose_wording,
-    load_image_set,
-    read_rows,
-    sorted_labels,
-)
+from tenfold.finetuning.copy_check import read_real_images
+from tenfold.finetuning.curves import write_curves
+from tenfold.finetuning.datasets import BalancedOrder, ImageSet
+from tenfold.finetuning.dreambooth_material import Material, caption_folder, read_material
 from tenfold.finetuning.dreambooth_objective import DreamBoothObjective, TrainingSet
 from tenfold.finetuning.latents import Views, cache_latents
-from tenfold.finetuning.loop import LoopSettings, LossTrace, train
-from tenfold.finetuning.prior_images import read_prior_images
+from tenfold.finetuning.launched import begin_finetuning, follower_result
+from tenfold.finetuning.loop import WEIGHTS, LossTrace, Watcher, train
+from tenfold.finetuning.model_records import (
+    base_image_ids,
+    base_inputs,
+    save_adapter,
+    save_full_model,
+    training_identity,
+    write_training_rows,
+)
+from tenfold.finetuning.optimizing import trained_parameters
+from tenfold.finetuning.sampling_watch import SampleWatcher, plan_samples, write_class_strips, write_samples
+from tenfold.finetuning.settings import (
+    add_adapter,
+    checkpointed_gradients,
+    focus_margin_of,
+    loop_settings,
+    views_of,
+)
 from tenfold.finetuning.validation import Denoiser, ValidationBatch, ValidationTrace, make_validation_batch
-from tenfold.models.checkpoint_ref import checkpoint_parts, resolve_checkpoint
-from tenfold.models.pipelines import Components, load_components, save_components
-from tenfold.models.sampling import SamplingSettings, cut_prompts, decode_latents, sample_latents
+from tenfold.models.checkpoint_ref import resolve_checkpoint
+from tenfold.models.pipelines import Components, load_components
 
-TRAINING_ROWS = "training_rows.json"
+STAGE = "dreambooth"
 PROMPTS = "prompts.json"
+CHOICE = "choice.json"
 
 
 @dataclass(frozen=True)
-class _Material:
-    """All images that a run reads, with their prompts."""
+class _Training:
+    """One run at work: the model, what it learns from, and what it is looked at with."""
 
-    wording: Wording
-    instances: ImageSet
-    held_out: ImageSet | None
-    prior: ImageSet | None
+    config: DreamBoothConfig
+    stage_run: StageRun
+    base: Path
+    base_ids: tuple[str, ...]
+    components: Components
+    material: Material
+    objective: DreamBoothObjective
+    validation: ValidationBatch | None
+    trace: ValidationTrace
+
+    @property
+    def folder(self) -> Path:
+        return self.stage_run.folder
 
 
 def run(config: DreamBoothConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
-    """Fine-tune and write ``models/<name>``: a diffusers folder, its records, losses.csv and samples.png.
+    """Fine-tune and write ``models/<name>``: a diffusers folder or an adapter, its records, curves and samples.
 
-    One run is one task, so `executor` is not asked; several runs at once are a study's work.
+    One run is one task, so `executor` is not asked; several runs at once are a study's work. Processes that
+    `accelerate launch` started share its steps, and the first writes.
 
     Raises:
-        DataError: a training image is not in the training split, or a validation image is a training or test image.
+        DataError: a training image is not in the training split, a validation image is a training or test image, or
+            a caption or mask is missing or does not fit.
         CheckpointError: the base is missing or damaged.
-        StageError: the loss is not a finite number.
+        InputError: a half-done training with other settings lies in the folder.
+        StageError: the loss is not a finite number, or the memory ran out.
     """
     base = resolve_checkpoint(config.base_checkpoint, workspace)
-    data = [workspace.resolve("data/manifest.parquet"), workspace.resolve("data/splits.json")]
+    inputs = base_inputs(workspace, base)
     if config.prior_manifest is not None:
-        data.append(workspace.resolve(config.prior_manifest))
-    record = [base / TRAINING_ROWS] if (base / TRAINING_ROWS).is_file() else []
-    inputs = [*data, *checkpoint_parts(base), *record]
-    stage_run = begin_stage(workspace, "dreambooth", f"models/{config.name}", config, inputs, seed=config.seed)
+        inputs.append(workspace.resolve(config.prior_manifest))
+    captions = caption_folder(config, workspace)
+    if captions is not None:
+        inputs.append(captions)
+    stage_run = begin_finetuning(workspace, STAGE, config, inputs, device=resolve_device(config.device))
     if stage_run.is_finished:
         return stage_run.result()
     with limited_threads(config.threads):
-        return _work(config, stage_run, base, progress)
+        return _work(_prepare(config, stage_run, base, progress), progress)
 
 
-def _work(config: DreamBoothConfig, stage_run: StageRun, base: Path, progress: Progress) -> Result:
-    folder = stage_run.folder
-    device = resolve_device(config.device)
-    components = load_components(base, device)
-    base_ids = _base_image_ids(base)
-    material = _read_material(config, stage_run.workspace, components.image_size_px, base_ids)
-    cut = cut_prompts(components, material.instances.prompts)
-    if cut:
-        progress.log(f"{len(cut)} prompts are longer than the checkpoint reads; their ends were cut, e.g. {cut[0]!r}")
+def _prepare(config: DreamBoothConfig, stage_run: StageRun, base: Path, progress: Progress) -> _Training:
+    components = load_components(base, resolve_device(config.device))
+    base_ids = base_image_ids(base, stage_run.workspace)
+    material = read_material(config, stage_run.workspace, components.image_size_px, base_ids)
+    add_adapter(config, components)
     validation, objective = _make_objective(config, components, material)
-    trace = ValidationTrace(folder / "validation.json")
-    with progress.task(f"DreamBooth {config.name}", config.max_train_steps) as task:
-        watchers = [] if validation is None else [_ValidationWatcher(objective.losses, validation, trace, config)]
-        losses = train(objective, _loop_settings(config), folder, task, watchers=watchers)
+    trace = ValidationTrace(stage_run.folder / "validation.json")
+    for note in material.notes:
+        progress.log(note)
+    return _Training(config, stage_run, base, base_ids, components, material, objective, validation, trace)
 
-    trained = tuple(objective.modules())
-    save_components(components, folder, source=base, trained=trained)
-    _write_tables(folder, material, losses, trace, base_ids)
-    outputs = [*checkpoint_parts(folder), folder / TRAINING_ROWS, folder / PROMPTS, folder / "losses.csv"]
+
+def _work(training: _Training, progress: Progress) -> Result:
+    config, folder, components = training.config, training.folder, training.components
+    instances = training.material.instances
+    cut = cut_ends(components, instances.prompts)
+    if cut:
+        prompt, end = next(iter(cut.items()))
+        owner = instances.image_ids[instances.prompts.index(prompt)]
+        progress.log(
+            f"{len(cut)} prompts are longer than the checkpoint reads; their ends were cut, e.g. of image {owner}: "
+            f"...{end[:80]!r}"
+        )
+    parameters = trained_parameters(training.objective.modules())
+    losses = _train(training, progress)
+    if not is_first_process():
+        return follower_result(training.stage_run)
+    choice = _choose(training, parameters)
+
+    trained = tuple(training.objective.modules())
+    outputs = _save_model(training, trained)
+    outputs += _write_tables(training, losses, config.max_train_steps if choice is None else choice.step)
+    if choice is not None:
+        write_json_atomic(folder / CHOICE, choice.to_json())
+        outputs.append(folder / CHOICE)
+        progress.log(f"weights of step {choice.step}: {choice.reason}")
     if config.samples_per_class:
-        _write_samples(folder / "samples.png", components, material.instances, config)
+        plans = plan_samples(instances, config.samples_per_class, seed=config.seed)
+        write_samples(folder / "samples.png", components, instances, plans)
         outputs.append(folder / "samples.png")
-    summary = {
-        "labels": sorted(set(material.instances.labels)),
-        "identifiers": dict(material.wording.identifiers),
-        "training_images": len(material.instances.image_ids),
-        "prior_images": 0 if material.prior is None else len(material.prior.image_ids),
-        "cut_prompts": cut,
-        "max_train_steps": config.max_train_steps,
-        "loss_of_last_tenth": losses.mean_of_last(max(1, config.max_train_steps // 10)),
-        "validation_loss": {str(step): loss for step, loss in sorted(trace.losses.items())},
-    }
-    result = stage_run.finish(outputs, summary, device=device)
+        if config.samples_steps is not None:
+            write_class_strips(folder, plans)
+            outputs.append(folder / "samples")
+    summary = _summary(training, losses, cut, choice)
+    result = training.stage_run.finish(outputs, summary, device=str(components.device))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if config.weights_every_steps is None:
+        shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
     (folder / "validation.json").unlink(missing_ok=True)
     return result
 
 
-def _read_material(
-    config: DreamBoothConfig, workspace: Workspace, image_size_px: int, base_ids: Sequence[str]
-) -> _Material:
-    if set(config.validation_ids) & {*config.training_ids, *base_ids}:
-        raise DataError("an image is both a training and a validation image", todo="Take it out of `validation_ids`.")
-    read_rows(workspace, base_ids, allowed_splits=("train",))
-    rows = read_rows(workspace, config.training_ids, allowed_splits=("train",))
-    held_out_rows = read_rows(workspace, config.validation_ids, allowed_splits=("train", "val"))
-    labels = sorted_labels(rows)
-    unknown = sorted({str(row["label"]) for row in held_out_rows} - set(labels))
-    if unknown:
-        raise DataError(
-            f"validation images of {', '.join(unknown)}, which no training image shows", expected=", ".join(labels)
-        )
-    wording = choose_wording(
-        labels,
-        nouns=config.class_nouns,
-        identifiers=config.identifiers,
-        shared_noun=config.class_noun,
-        captions=config.captions,
+def _train(training: _Training, progress: Progress) -> LossTrace:
+    config, stage_run = training.config, training.stage_run
+    watchers: list[Watcher] = []
+    if training.validation is not None and is_first_process():
+        watchers.append(_ValidationWatcher(training.objective.losses, training.validation, training.trace, config))
+    if config.samples_steps is not None and config.samples_per_class and is_first_process():
+        plans = plan_samples(training.material.instances, config.samples_per_class, seed=config.seed)
+        watchers.append(SampleWatcher(training.components, plans, training.folder, every_steps=config.samples_steps))
+    identity = training_identity(stage_run.config, stage_run.inputs)
+    settings = loop_settings(config, training.components, identity)
+    with (
+        checkpointed_gradients(config, training.components),
+        progress.task(f"DreamBooth {config.name}", config.max_train_steps) as task,
+    ):
+        return train(training.objective, settings, training.folder, task, watchers=watchers)
+
+
+def _choose(training: _Training, parameters: Mapping[str, torch.nn.Parameter]) -> Choice | None:
+    """Put the best of the kept weights into the model; None where the last weights are wanted."""
+    config, folder, components = training.config, training.folder, training.components
+    if config.checkpoint_choice == "last":
+        return None
+    save_weights(folder / WEIGHTS, config.max_train_steps, parameters)
+    kept = {step: path for step, path in saved_weights(folder / WEIGHTS).items() if step in training.trace.losses}
+    instances = training.material.instances
+    real = read_real_images(
+        training.stage_run.workspace,
+        [*instances.image_ids, *training.base_ids],
+        sorted(set(instances.labels)),
+        image_size_px=components.image_size_px,
+        focus_margin=focus_margin_of(config),
     )
-    held_out = prior = None
-    if held_out_rows:
-        prompts = [wording.prompt(row) for row in held_out_rows]
-        held_out = load_image_set(workspace, held_out_rows, prompts, image_size_px)
-    if config.prior_manifest is not None:
-        allowed = {*config.training_ids, *base_ids}
-        prior = read_prior_images(
-            workspace, config.prior_manifest, training_ids=sorted(allowed), image_size_px=image_size_px
-        )
-    instances = load_image_set(workspace, rows, [wording.prompt(row) for row in rows], image_size_px)
-    return _Material(wording, instances, held_out, prior)
+    plans = plan_samples(instances, config.choice_samples, seed=derive_seed(config.seed, "choice"))
+
+    def look(step: int) -> CopyCheck | None:
+        load_weights(kept[step], parameters)
+        return real.check(np.concatenate([plan.draw(components) for plan in plans]))
+
+    choice = choose(training.trace.losses, list(kept), look, most_looks=config.choice_candidates)
+    load_weights(kept[choice.step], parameters)
+    return choice
+
+
+def _save_model(training: _Training, trained: tuple[str, ...]) -> list[Path]:
+    config, components = training.config, training.components
+    if config.method == "full":
+        return save_full_model(components, training.folder, training.base, trained)
+    alpha = float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
+    record = (config.base_checkpoint, config.lora_rank, alpha)
+    return save_adapter(components, training.folder, training.base, trained, record)
 
 
 def _make_objective(
-    config: DreamBoothConfig, components: Components, material: _Material
+    config: DreamBoothConfig, components: Components, material: Material
 ) -> tuple[ValidationBatch | None, DreamBoothObjective]:
-    views = Views(config.crops_per_image, config.crop_scale, config.random_flip, config.random_rotation)
-    sets = [_training_set("instance", components, material.instances, views, config)]
+    sets = [_training_set("instance", components, material.instances, views_of(config), config)]
     if material.prior is not None:
         sets.append(_training_set("prior", components, material.prior, Views(), config))
     held_out = material.held_out
@@ -160,7 +220,7 @@ def _make_objective(
         seed=derive_seed(config.seed, "dreambooth"),
         snr_gamma=config.snr_gamma,
         caption_dropout=config.caption_dropout,
-        train_text_encoder=config.train_text_encoder,
+        train_text_encoder=config.trains_text,
         other_prompts=() if held_out is None else held_out.prompts,
     )
     if held_out is None:
@@ -208,65 +268,38 @@ class _ValidationWatcher:
         return {"validation_loss": loss}
 
 
-def _loop_settings(config: DreamBoothConfig) -> LoopSettings:
-    return LoopSettings(
-        max_train_steps=config.max_train_steps,
-        learning_rate=config.learning_rate,
-        lr_scheduler=config.lr_scheduler,
-        lr_warmup_steps=config.lr_warmup_steps,
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        adam_weight_decay=config.adam_weight_decay,
-        adam_epsilon=config.adam_epsilon,
-        max_grad_norm=config.max_grad_norm,
-        ema_decay=config.ema_decay,
-        checkpointing_steps=config.checkpointing_steps,
-        module_learning_rates={"text_encoder": config.text_encoder_lr} if config.train_text_encoder else {},
-    )
-
-
-def _base_image_ids(base: Path) -> tuple[str, ...]:
-    """Real images that the base itself was fine-tuned on; none for a base from outside."""
-    path = base / TRAINING_ROWS
-    return tuple(read_json(path)["image_ids"]) if path.is_file() else ()
-
-
-def _write_tables(
-    folder: Path, material: _Material, losses: LossTrace, trace: ValidationTrace, base_ids: Sequence[str]
-) -> None:
-    instances, prior = material.instances, material.prior
-    rows = zip(instances.image_ids, instances.labels, instances.prompts, strict=True)
-    record = {
-        "image_ids": sorted({*instances.image_ids, *base_ids}),
-        "rows": [{"image_id": image_id, "label": label, "prompt": prompt} for image_id, label, prompt in rows],
-        "validation_ids": [] if material.held_out is None else list(material.held_out.image_ids),
-        "prior_ids": [] if prior is None else list(prior.image_ids),
-    }
-    write_json_atomic(folder / TRAINING_ROWS, record)
+def _write_tables(training: _Training, losses: LossTrace, chosen_step: int) -> list[Path]:
+    folder, material = training.folder, training.material
+    instances = material.instances
+    rows = write_training_rows(folder, instances, material.held_out, material.prior, training.base_ids)
     by_label = {
         label: [prompt for prompt, own in zip(instances.prompts, instances.labels, strict=True) if own == label]
         for label in sorted(set(instances.labels))
     }
     identifiers = {label: material.wording.identifiers[label] for label in by_label}
     write_json_atomic(folder / PROMPTS, {"identifiers": identifiers, "prompts": by_label})
-    lines = ["step,loss,validation_loss"]
-    for step in range(len(losses.losses) + 1):
-        loss = f"{losses.losses[step - 1]:.6g}" if step else ""
-        validation = f"{trace.losses[step]:.6g}" if step in trace.losses else ""
-        if loss or validation:
-            lines.append(f"{step},{loss},{validation}")
-    write_text_atomic(folder / "losses.csv", "\n".join(lines) + "\n")
+    return [rows, folder / PROMPTS, *write_curves(folder, losses.losses, training.trace.losses, chosen_step)]
 
 
-def _write_samples(path: Path, components: Components, instances: ImageSet, config: DreamBoothConfig) -> None:
-    """One line of pictures for each label: some of its training images, then as many samples of their prompts."""
-    pictures: list[np.ndarray] = []
-    count = config.samples_per_class
-    for label in sorted(set(instances.labels)):
-        own = [number for number, other in enumerate(instances.labels) if other == label]
-        chosen = [own[number % len(own)] for number in range(count)]
-        seeds = [derive_seed(config.seed, "samples", label, number) for number in range(count)]
-        latents = sample_latents(components, [instances.prompts[k] for k in chosen], seeds, SamplingSettings())
-        pictures += [instances.images[k] for k in chosen]
-        pictures += list(decode_latents(components, latents))
-    write_bytes_atomic(path, encode_png(image_grid(np.stack(pictures), 2 * count)))
+def _summary(training: _Training, losses: LossTrace, cut: Mapping[str, str], choice: Choice | None) -> dict[str, Any]:
+    config, material = training.config, training.material
+    instances = material.instances
+    facts: dict[str, Any] = {
+        "labels": sorted(set(instances.labels)),
+        "identifiers": dict(material.wording.identifiers),
+        "training_images": len(instances.image_ids),
+        "prior_images": 0 if material.prior is None else len(material.prior.image_ids),
+        "cut_prompts": list(cut),
+        "cut_ends": {
+            image_id: cut[prompt]
+            for image_id, prompt in zip(instances.image_ids, instances.prompts, strict=True)
+            if prompt in cut
+        },
+        "method": config.method,
+        "max_train_steps": config.max_train_steps,
+        "loss_of_last_tenth": losses.mean_of_last(max(1, config.max_train_steps // 10)),
+        "validation_loss": {str(step): loss for step, loss in sorted(training.trace.losses.items())},
+        "weights_of_step": config.max_train_steps if choice is None else choice.step,
+        "notes": list(material.notes),
+    }
+    return facts if choice is None else {**facts, "choice": choice.to_json()}

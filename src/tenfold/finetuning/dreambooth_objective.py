@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from tenfold.finetuning.datasets import BalancedOrder
 from tenfold.finetuning.latents import LatentCache
 from tenfold.finetuning.objectives import denoising_loss
 from tenfold.models.pipelines import Components
-from tenfold.models.sampling import embed_token_ids, encode_prompts, token_ids
+from tenfold.models.sampling import encode_prompts, unet_conditioning
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,20 @@ class TrainingSet:
     order: BalancedOrder
     batch_size: int
     loss_weight: float
+
+
+@dataclass(frozen=True)
+class NoisyBatch:
+    """What one step learns from, drawn but not yet denoised."""
+
+    latents: torch.Tensor
+    """(B, C, h, w) clean and scaled."""
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+    """(B,) int64, the noise level of each image."""
+    prompts: tuple[str, ...]
+    weights: torch.Tensor
+    """(B,) what each image's loss counts in the step's loss."""
 
 
 class DreamBoothObjective:
@@ -53,19 +68,28 @@ class DreamBoothObjective:
         self._scheduler = DDPMScheduler.from_config(components.scheduler.config)
         self._alphas_cumprod = self._scheduler.alphas_cumprod.to(components.device)
         self.timestep_count = int(self._scheduler.config.num_train_timesteps)
-        self._text = self._prepare_text(["", *(prompt for part in sets for prompt in part.prompts), *other_prompts])
+        known = ["", *(prompt for part in sets for prompt in part.prompts), *other_prompts]
+        self._embeddings = None if train_text_encoder else encode_prompts(components, known)
         for module in self.modules().values():
-            module.requires_grad_(True)
+            # Where an adapter was added, only that is trained.
+            if not any(parameter.requires_grad for parameter in module.parameters()):
+                module.requires_grad_(True)
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
-        """The UNet, and the text encoder when it is trained."""
+        """The UNet, and the text encoder when it is trained (of SDXL both)."""
         modules = {"unet": self._components.unet}
         if self._trains_text_encoder:
-            modules["text_encoder"] = self._components.text_encoder
+            modules |= self._components.text_encoders
         return modules
 
     def loss(self, step: int) -> torch.Tensor:
         """The scalar loss of this step's batch: each set's mean, weighted."""
+        batch = self.draw(step)
+        output = self._components.unet(**self.unet_inputs(batch), return_dict=False)[0]
+        return self.batch_loss(output, batch)
+
+    def draw(self, step: int) -> NoisyBatch:
+        """The batch of this step: the same whenever and wherever it is drawn."""
         generator = torch_generator(derive_seed(self._seed, "step", step))
         latents, prompts, timesteps, weights = [], [], [], []
         for part in self._sets:
@@ -77,18 +101,37 @@ class DreamBoothObjective:
             weights.append(torch.full((part.batch_size,), part.loss_weight / part.batch_size))
         clean = torch.cat(latents)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-        losses = self.losses(clean, noise, torch.cat(timesteps).to(clean.device), prompts)
-        return (losses * torch.cat(weights).to(clean.device)).sum()
+        levels = torch.cat(timesteps).to(clean.device)
+        return NoisyBatch(clean, noise, levels, tuple(prompts), torch.cat(weights).to(clean.device))
+
+    def unet_inputs(self, batch: NoisyBatch) -> dict[str, Any]:
+        """The UNet's keyword arguments: noisy latents, noise levels, and what it is told of the prompts."""
+        return {
+            "sample": self._noisy(batch.latents, batch.noise, batch.timesteps),
+            "timestep": batch.timesteps,
+            **unet_conditioning(self._components, batch.prompts, self._embeddings),
+        }
+
+    def batch_loss(self, output: torch.Tensor, batch: NoisyBatch) -> torch.Tensor:
+        """The scalar loss of a batch for which the UNet gave `output` (B, C, h, w)."""
+        return (self._losses_of(output, batch.latents, batch.noise, batch.timesteps) * batch.weights).sum()
 
     def losses(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, prompts: Sequence[str]
     ) -> torch.Tensor:
         """(B,) denoising losses of (B, C, h, w) clean scaled latents at given noise and (B,) noise levels."""
-        alphas = self._alphas_cumprod[timesteps][:, None, None, None]
-        noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-        output = self._components.unet(
-            noisy, timesteps, encoder_hidden_states=self._context(prompts), return_dict=False
-        )[0]
+        conditioning = unet_conditioning(self._components, prompts, self._embeddings)
+        noisy = self._noisy(latents, noise, timesteps)
+        output: torch.Tensor = self._components.unet(noisy, timesteps, **conditioning, return_dict=False)[0]
+        return self._losses_of(output, latents, noise, timesteps)
+
+    def _noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        alphas: torch.Tensor = self._alphas_cumprod[timesteps][:, None, None, None]
+        return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+
+    def _losses_of(
+        self, output: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
         return denoising_loss(
             output,
             latents,
@@ -98,20 +141,6 @@ class DreamBoothObjective:
             prediction_type=self._scheduler.config.prediction_type,
             snr_gamma=self._snr_gamma,
         )
-
-    def _prepare_text(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        """By unique prompt: its embedding, or its token ids when embeddings change with training."""
-        unique = list(dict.fromkeys(prompts))
-        if self._trains_text_encoder:
-            return dict(zip(unique, token_ids(self._components, unique), strict=True))
-        return encode_prompts(self._components, unique)
-
-    def _context(self, prompts: Sequence[str]) -> torch.Tensor:
-        if not self._trains_text_encoder:
-            return torch.stack([self._text[prompt] for prompt in prompts])
-        unique = list(dict.fromkeys(prompts))
-        embeddings = embed_token_ids(self._components, torch.stack([self._text[prompt] for prompt in unique]))
-        return embeddings[[unique.index(prompt) for prompt in prompts]]
 
 
 def _spread_timesteps(count: int, timestep_count: int, generator: torch.Generator) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from tenfold.core.seeds import derive_seed, numpy_generator
+from tenfold.finetuning.color_jitter import ColorJitter
 from tenfold.models.pipelines import Components
 from tenfold.models.sampling import encode_images
 
@@ -18,12 +19,16 @@ _ENCODE_BATCH = 32
 
 @dataclass(frozen=True)
 class Views:
-    """Which views of an image are enumerated: crops x 2 when mirrored x 4 when turned."""
+    """Which views of an image are enumerated: crops x 2 when mirrored x 4 when turned.
+
+    The first crop is the whole image as it is; the others' colors are jittered.
+    """
 
     crops: int = 1
     crop_scale: float = 1.0
     mirrors: bool = False
     turns: bool = False
+    jitter: ColorJitter = field(default_factory=ColorJitter)
 
     @property
     def count(self) -> int:
@@ -63,7 +68,7 @@ def cache_latents(components: Components, images: NDArray[np.uint8], views: View
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     rows = []
     for number, image in enumerate(pixels):
-        enumerated = _enumerate_views(image, views, derive_seed(seed, "crops", number))
+        enumerated = enumerate_views(image, views, derive_seed(seed, "crops", number))
         parts = [
             encode_images(components, part.permute(0, 2, 3, 1).numpy()) for part in enumerated.split(_ENCODE_BATCH)
         ]
@@ -71,10 +76,14 @@ def cache_latents(components: Components, images: NDArray[np.uint8], views: View
     return LatentCache(torch.stack(rows), float(components.vae.config.scaling_factor))
 
 
-def _enumerate_views(image: torch.Tensor, views: Views, seed: int) -> torch.Tensor:
+def enumerate_views(image: torch.Tensor, views: Views, seed: int) -> torch.Tensor:
     """(views, 3, H, W) uint8 of one (3, H, W) image: the whole image first, then crops, each mirrored and turned."""
     rng = numpy_generator(seed)
     crops = torch.stack([image, *(_crop(image, views.crop_scale, rng) for _ in range(views.crops - 1))])
+    if views.jitter.is_on:
+        own_rng = numpy_generator(derive_seed(seed, "jitter"))
+        for crop in crops[1:]:
+            crop.copy_(_jittered(crop, views.jitter, own_rng))
     if views.mirrors:
         crops = torch.cat([crops, crops.flip(-1)])
     if views.turns:
@@ -90,3 +99,8 @@ def _crop(image: torch.Tensor, crop_scale: float, rng: np.random.Generator) -> t
     box = image[None, :, top : top + height, left : left + width].float()
     scaled = F.interpolate(box, size=(edge_px, edge_px), mode="bilinear", align_corners=False, antialias=True)
     return scaled[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _jittered(image: torch.Tensor, jitter: ColorJitter, rng: np.random.Generator) -> torch.Tensor:
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(jitter.apply(pixels, rng)).permute(2, 0, 1)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -37,6 +37,7 @@ from tenfold.finetuning.optimizing import (
 )
 
 __all__ = [
+    "ClipsGradients",
     "LoopSettings",
     "LossTrace",
     "Objective",
@@ -65,6 +66,15 @@ class Objective(Protocol):
         With accumulation or several processes a step has several batches, numbered on: batches 4 to 7 are those of step
         1 of four processes, or of one process that accumulates four.
         """
+        ...
+
+
+@runtime_checkable
+class ClipsGradients(Protocol):
+    """An objective that clips gradients itself, because its parameters belong to several trainings at once."""
+
+    def clip_gradients(self, max_norm: float) -> None:
+        """Scale the gradients of each training down to this norm where they exceed it."""
         ...
 
 
@@ -222,7 +232,10 @@ class _Training:
         if settings.max_grad_norm > 0:
             if accelerator.scaler is not None:
                 accelerator.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), settings.max_grad_norm)
+            if isinstance(self.objective, ClipsGradients):
+                self.objective.clip_gradients(settings.max_grad_norm)
+            else:
+                torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), settings.max_grad_norm)
         if accelerator.scaler is None:
             self.optimizer.step()
         else:

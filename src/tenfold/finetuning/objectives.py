@@ -64,3 +64,9 @@ def snr_weights(alphas_cumprod: torch.Tensor, gamma: float, prediction_type: Pre
     if prediction_type == "sample":
         return capped
     return (capped + 1) / (snr + 1)
+
+
+def spread_timesteps(count: int, timestep_count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count,) int64: a noise level from each of `count` equal ranges, in random order."""
+    places = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    return (places * timestep_count).long().clamp_max(timestep_count - 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,15 @@ from tenfold.core.executor import Executor
 from tenfold.core.files import read_json, write_atomic, write_json_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.workspace import Workspace
+from tenfold.data.captions import PHOTO_PREFIX, class_noun
 from tenfold.data.images import decode_image, resize_and_crop
 from tenfold.data.manifest import read_manifest
 from tenfold.data.phantom import make_archive_batch
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.finetuning.pretrain_held_out import MANIFEST, SPLITS, HeldOut, seen_ids, without_held_out
 
 _SHARD_IMAGES = 1024
 _IMAGES, _ROWS = "images.npy", "rows.json"
-SPLITS = "data/splits.json"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Archive:
     skin_types: NDArray[np.int64]
     image_ids: Sequence[str] = ()
     """Of a workspace's images; empty for the phantom's archive."""
+    seen_ids: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What `training_rows.json` tells: ``image_ids`` of the workspace's own images, ``archive_image_ids`` of others."""
+    held_out: HeldOut = field(default_factory=lambda: HeldOut(is_checked=False))
+    captioned: int = 0
+    """Images whose caption somebody wrote, or that a label gave."""
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -79,31 +85,46 @@ def render_phantom_archive(
     return open_archive(folder)
 
 
-def gather_manifest(folder: Path, workspace: Workspace, manifest: str, *, image_size_px: int) -> Archive:
-    """Images and captions of a workspace manifest as an archive in ``folder``; rows without caption get their label's.
+def gather_manifest(
+    folder: Path, workspace: Workspace, manifest: str, *, image_size_px: int, class_free_caption: str = "a photo"
+) -> Archive:
+    """Images and captions of a workspace manifest as an archive in ``folder``.
 
-    Of the workspace's full real manifest the training split is taken. Raises DataError when another manifest holds
-    rows of the validation or test split, or a row has neither a caption nor a label.
+    An image without a caption gets its label's, one without either the class-free caption. Of the workspace's full real
+    manifest the training split is taken; of an archive's manifest all but what belongs with validation and test images.
+
+    Raises:
+        DataError: a manifest holds rows of the validation or test split, images smaller than asked for, or nothing that
+            may be trained on.
     """
-    table = _training_rows(workspace, manifest)
-    rows = table.to_dict("records")
-    labels = [_text(row["label"]) for row in rows]
-    captions = [_text(row["caption"]) or f"a photo of {label}" for row, label in zip(rows, labels, strict=True)]
-    if "a photo of " in captions:
+    if (folder / _ROWS).is_file():
+        return open_archive(folder)
+    table, held_out = _training_rows(workspace, manifest)
+    if not len(table):
         raise DataError(
-            "some rows have neither a caption nor a label", where=manifest, expected="one of the two in every row"
-        )
-    images = [resize_and_crop(decode_image(workspace.resolve(_text(row["path"]))), image_size_px) for row in rows]
+            "no image is left to train on", where=manifest, expected=f"training images; {held_out.sentence()}",
+            todo="Give an archive of other images.",
+        )  # fmt: skip
+    rows = table.to_dict("records")
+    with write_atomic(folder / _IMAGES) as temporary:
+        target = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(rows), image_size_px, image_size_px, 3))
+        for number, row in enumerate(rows):
+            image = decode_image(workspace.resolve(_text(row["path"])))
+            if min(image.shape[:2]) < image_size_px:
+                raise _too_small(image.shape[:2], image_size_px, _text(row["path"]))
+            target[number] = resize_and_crop(image, image_size_px)
+        target.flush()
     columns = {
-        "captions": captions,
+        "captions": [_caption(row, class_free_caption) for row in rows],
         "kinds": ["" for _ in rows],
-        "labels": labels,
+        "labels": [_text(row["label"]) for row in rows],
         "attributes": [() for _ in rows],
         "image_ids": [str(row["image_id"]) for row in rows],
         "skin_types": [int(float(_text(row["skin_type"]) or 0)) for row in rows],
+        "seen_ids": seen_ids(table, workspace),
+        "held_out": asdict(held_out),
+        "captioned": int(table["caption"].notna().sum()),
     }
-    with write_atomic(folder / _IMAGES) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, np.stack(images))
     write_json_atomic(folder / _ROWS, columns)
     return open_archive(folder)
 
@@ -119,6 +140,9 @@ def open_archive(folder: Path) -> Archive:
         attributes=columns["attributes"],
         skin_types=np.array(columns["skin_types"], dtype=np.int64),
         image_ids=columns.get("image_ids", []),
+        seen_ids=columns.get("seen_ids", {"image_ids": [], "archive_image_ids": []}),
+        held_out=HeldOut(**columns["held_out"]) if "held_out" in columns else HeldOut(is_checked=False),
+        captioned=columns.get("captioned", len(columns["captions"])),
     )
 
 
@@ -150,13 +174,14 @@ def _gather(folder: Path, shards: Sequence[_Shard]) -> None:
     write_json_atomic(folder / _ROWS, columns)
 
 
-def _training_rows(workspace: Workspace, manifest: str) -> pd.DataFrame:
-    """Rows that a generator may see; rows without a split get theirs from the sealed split."""
+def _training_rows(workspace: Workspace, manifest: str) -> tuple[pd.DataFrame, HeldOut]:
+    """Rows that a generator may see. The workspace's own manifest has its split, an archive's has none."""
     table = read_manifest(workspace.resolve(manifest))
-    if table["split"].isna().any():
+    if workspace.relative(manifest) == MANIFEST:
         table = with_split(table, read_sealed_split(workspace.resolve(SPLITS)))
-        return table[table["split"] == "train"]
-    held_out = table[table["split"] != "train"]
+        kept = table[table["split"] == "train"]
+        return kept, HeldOut(True, len(table) - len(kept), 0)
+    held_out = table[table["split"].notna() & (table["split"] != "train")]
     if len(held_out):
         raise DataError(
             f"{len(held_out)} of {len(table)} rows belong to the validation or test split",
@@ -164,7 +189,20 @@ def _training_rows(workspace: Workspace, manifest: str) -> pd.DataFrame:
             expected="training images only",
             todo="write a manifest without them",
         )
-    return table
+    return without_held_out(table, workspace)
+
+
+def _caption(row: Mapping[Hashable, object], class_free_caption: str) -> str:
+    label = _text(row["label"])
+    return _text(row["caption"]) or (f"{PHOTO_PREFIX} {class_noun(label)}" if label else class_free_caption)
+
+
+def _too_small(shape: tuple[int, ...], image_size_px: int, path: str) -> DataError:
+    return DataError(
+        f"an image of {shape[1]} x {shape[0]} px would have to be enlarged", where=path,
+        expected=f"images of {image_size_px} px or more",
+        todo=f"Train at {min(shape)} px, or give the folder of the originals as the archive.",
+    )  # fmt: skip
 
 
 def _text(value: object) -> str:

@@ -62,8 +62,9 @@ class AutoencoderObjective:
         crops = draw_crops(self._images, self._batch_size, self._crop_px, seed=seed)
         latent_px = self._crop_px // 2 ** (len(self._vae.config["block_out_channels"]) - 1)
         shape = (self._batch_size, self._vae.config["latent_channels"], latent_px, latent_px)
-        noise = torch.randn(shape, generator=torch_generator(seed))
-        cost: torch.Tensor = self._cost(as_pictures(crops), noise)
+        device = self._vae.device
+        noise = torch.randn(shape, generator=torch_generator(seed)).to(device)
+        cost: torch.Tensor = self._cost(as_pictures(crops).to(device), noise)
         return cost
 
 
@@ -124,7 +125,7 @@ def standardize_latents(vae: AutoencoderKL, images: NDArray[np.uint8]) -> None:
 
     Pictures come out as before; the latents then have mean 0 and variance 1, so that the scaling factor is 1.
     """
-    moments = [vae.encode(part).latent_dist for part in as_pictures(images).split(64)]
+    moments = [vae.encode(part.to(vae.device)).latent_dist for part in as_pictures(images).split(64)]
     means, variances = torch.cat([m.mean for m in moments]), torch.cat([m.var for m in moments])
     shift = means.mean(dim=(0, 2, 3))
     scale = ((means - shift[:, None, None]).square() + variances).mean(dim=(0, 2, 3)).sqrt()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tenfold.core.config import StageConfig
@@ -58,9 +60,12 @@ class FeatureConfig(StageConfig):
 class PretrainConfig(StageConfig):
     """What a base is trained on, and how long each of its parts."""
 
-    name: str = "base"
+    name: str = Field(default="base", pattern=r"^[\w.-]+$", description="Folder of the model, under models/.")
     archive: str = Field(
-        default="phantom", description="phantom, or a manifest of the workspace with images and captions"
+        default="phantom", description="phantom, or a manifest of the workspace: archives/NAME/manifest.parquet"
+    )
+    class_free_caption: str = Field(
+        default="a photo", description="of images that neither a caption nor a label tells of"
     )
     archive_images: int = Field(default=65_536, ge=1, description="images drawn from the phantom's archive")
     image_size_px: int = Field(default=64, ge=16)
@@ -68,5 +73,8 @@ class PretrainConfig(StageConfig):
     denoiser: DenoiserConfig = DenoiserConfig()
     features: FeatureConfig = FeatureConfig()
     data_parallel: int = Field(default=1, ge=1, description="processes that share each batch of one training")
+    device: str = Field(default="auto", description="auto, cpu or cuda")
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    samples: int = Field(default=16, ge=0, description="pictures drawn for samples.png at the end; 0 draws none")
     checkpointing_steps: int = Field(default=250, ge=1)
     seed: int = Field(default=0, ge=0)

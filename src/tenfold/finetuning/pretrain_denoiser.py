@@ -83,8 +83,8 @@ def write_moments(vae: AutoencoderKL, images: NDArray[np.uint8], path: Path, *, 
     """Write the posterior of (N, H, W, 3) uint8 images as (N, 2, C, h, w) float16: means, then standard deviations."""
     parts = []
     for start in range(0, len(images), batch_size):
-        posterior = vae.encode(as_pictures(images[start : start + batch_size])).latent_dist
-        parts.append(torch.stack([posterior.mean, posterior.std], dim=1).to(torch.float16))
+        posterior = vae.encode(as_pictures(images[start : start + batch_size]).to(vae.device)).latent_dist
+        parts.append(torch.stack([posterior.mean, posterior.std], dim=1).to("cpu", torch.float16))
     with write_atomic(path) as temporary, open(temporary, "wb") as stream:
         np.save(stream, torch.cat(parts).contiguous().numpy())
 
@@ -127,7 +127,8 @@ class DenoiserObjective:
         ids[rng.random(len(rows)) < self._config.caption_dropout] = self._data.empty_ids
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(0, self._scheduler.config["num_train_timesteps"], (len(rows),), generator=generator)
-        cost: torch.Tensor = self._cost(latents, noise, timesteps, torch.from_numpy(ids))
+        batch = (latents, noise, timesteps, torch.from_numpy(ids))
+        cost: torch.Tensor = self._cost(*(part.to(self._unet.device) for part in batch))
         return cost
 
 

@@ -34,6 +34,12 @@ def build_feature_net(channels: Sequence[int], *, seed: int) -> SmallNet:
     return net.to(memory_format=torch.channels_last)
 
 
+def teaches_features(archive: Archive) -> bool:
+    """Whether the archive answers any question that a feature net could learn from: images alone teach it nothing."""
+    told = (len(set(archive.labels)) > 1, len(set(archive.kinds)) > 1, any(archive.attributes))
+    return any(told) or bool((archive.skin_types > 0).any())
+
+
 class FeatureObjective:
     """Four questions asked of each augmented image; one that the archive has no answer to costs nothing."""
 
@@ -42,8 +48,10 @@ class FeatureObjective:
         self._net, self._archive, self._batch_size, self._seed = net, archive, batch_size, seed
         self._targets = _Targets(archive)
         self._heads = nn.ModuleDict(
-            {name: nn.Linear(net.num_features, size) for name, size in self._targets.sizes.items()}
+            {name: nn.Linear(net.num_features, size) for name, size in self._targets.sizes.items() if size}
         )
+        self._device = next(net.parameters()).device
+        self._heads.to(self._device)
         for parameter in self._heads.parameters():
             nn.init.zeros_(parameter)
 
@@ -57,15 +65,16 @@ class FeatureObjective:
         rows = np.sort(numpy_generator(seed).integers(len(self._archive), size=self._batch_size))
         images = torch.from_numpy(self._archive.images[rows]).permute(0, 3, 1, 2).float().div_(255)
         images = augment(images, _AUGMENTATION, torch_generator(seed))
-        features = self._net.forward_features(images.contiguous(memory_format=torch.channels_last))
+        images = images.to(self._device).contiguous(memory_format=torch.channels_last)
+        features = self._net.forward_features(images)
         cost = features.new_zeros(())
         for name in ("label", "kind", "skin_type"):
             if self._targets.sizes[name] > 1:
-                answer = torch.from_numpy(self._targets.classes[name][rows])
+                answer = torch.from_numpy(self._targets.classes[name][rows]).to(self._device)
                 losses = F.cross_entropy(self._heads[name](features), answer, ignore_index=_UNKNOWN, reduction="sum")
                 cost = cost + losses / max(1, int((answer != _UNKNOWN).sum()))
         if self._targets.sizes["attributes"]:
-            wanted = torch.from_numpy(self._targets.attributes[rows])
+            wanted = torch.from_numpy(self._targets.attributes[rows]).to(self._device)
             cost = cost + 5 * F.binary_cross_entropy_with_logits(self._heads["attributes"](features), wanted)
         return cost
 

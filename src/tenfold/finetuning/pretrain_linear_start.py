@@ -101,7 +101,7 @@ class _Slots:
 def _hold(parameter: nn.Parameter, places: list[int], dim: int = 0) -> None:
     if not parameter.requires_grad:
         return
-    moves = torch.ones_like(parameter).index_fill_(dim, torch.tensor(places), 0.0)
+    moves = torch.ones_like(parameter).index_fill_(dim, torch.tensor(places, device=parameter.device), 0.0)
     parameter.register_hook(lambda gradient: gradient * moves)
 
 

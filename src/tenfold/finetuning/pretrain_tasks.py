@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tenfold.core.device import resolve_device
 from tenfold.core.files import write_atomic
 from tenfold.core.progress import NullProgress
 from tenfold.finetuning.loop import LoopSettings, Objective, averaged_weights, train
@@ -86,7 +87,7 @@ def run_training(task: TrainingTask) -> tuple[str, float]:
 def encode_shard(task: MomentsTask) -> None:
     """Write the latent moments of one part of the archive."""
     archive = open_archive(task.archive_folder)
-    vae = standard_autoencoder(task.config, task.folder)
+    vae = standard_autoencoder(task.config, task.folder).to(resolve_device(task.config.device))
     write_moments(vae, archive.images[task.start : task.start + task.count], task.path)
 
 
@@ -146,6 +147,7 @@ def _train_on_crops(task: TrainingTask, archive: Archive) -> float:
     config = task.config.autoencoder
     vae = build_autoencoder(config, task.config.image_size_px, seed=task.config.seed)
     start_linear(vae, archive.images[:_STANDARDIZING_IMAGES])
+    vae.to(resolve_device(task.config.device))
     settings = _autoencoder_settings(task, config.crop_steps, config.crop_learning_rate)
     return _run(task, settings, lambda: _reconstruction(task, vae, archive, config.crop_px, config.crop_batch_size))
 
@@ -154,6 +156,7 @@ def _train_on_pictures(task: TrainingTask, archive: Archive) -> float:
     config = task.config.autoencoder
     vae = build_autoencoder(config, task.config.image_size_px, seed=task.config.seed)
     load_trained({"vae": vae}, task.folder / "autoencoder-crops")
+    vae.to(resolve_device(task.config.device))
     settings = _autoencoder_settings(task, config.full_steps, config.full_learning_rate)
     size_px = task.config.image_size_px
     return _run(task, settings, lambda: _reconstruction(task, vae, archive, size_px, config.full_batch_size))
@@ -161,7 +164,7 @@ def _train_on_pictures(task: TrainingTask, archive: Archive) -> float:
 
 def _train_decoder(task: TrainingTask, archive: Archive) -> float:
     config = task.config.autoencoder
-    vae = standard_autoencoder(task.config, task.folder)
+    vae = standard_autoencoder(task.config, task.folder).to(resolve_device(task.config.device))
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     settings = _autoencoder_settings(task, config.decoder_steps, config.full_learning_rate)
@@ -172,6 +175,8 @@ def _train_decoder(task: TrainingTask, archive: Archive) -> float:
 def _train_denoiser(task: TrainingTask, archive: Archive) -> float:
     config, share = task.config.denoiser, task.config.denoiser.batch_size // task.rank.world_size
     unet, text_encoder, tokenizer = make_denoiser(task.config, task.folder)
+    unet.to(resolve_device(task.config.device))
+    text_encoder.to(resolve_device(task.config.device))
     data = CaptionedLatents(
         moments=open_moments(task.folder),
         input_ids=encode_captions(tokenizer, archive.captions),
@@ -195,7 +200,7 @@ def _train_features(task: TrainingTask, archive: Archive) -> float:
         lr_warmup_steps=min(100, config.steps // 10), adam_weight_decay=0.02, ema_decay=config.ema_decay,
         checkpointing_steps=task.config.checkpointing_steps,
     )  # fmt: skip
-    net = make_feature_net(task.config)
+    net = make_feature_net(task.config).to(resolve_device(task.config.device))
     return _run(
         task, settings, lambda: FeatureObjective(net, archive, batch_size=config.batch_size, seed=task.config.seed)
     )
@@ -238,6 +243,7 @@ def _autoencoder_settings(task: TrainingTask, steps: int, learning_rate: float) 
 
 def _run(task: TrainingTask, settings: LoopSettings, make_objective: Callable[[], Objective]) -> float:
     """Train inside the task's process group."""
+    settings = replace(settings, mixed_precision=task.config.mixed_precision)
     with joined(task.rank, task.rendezvous), NullProgress().task(task.name, settings.max_train_steps) as progress:
         folder, writes = task.folder / task.name, task.rank.rank == 0
         trace = train(make_objective(), settings, folder, progress, writes_checkpoints=writes)

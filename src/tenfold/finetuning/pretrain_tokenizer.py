@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -39,19 +40,38 @@ def learn_merges(word_counts: Mapping[str, int], count: int) -> list[tuple[str, 
     """Byte-pair merges (Sennrich et al. 2016), most frequent pair first, ties by the pair's text; at most ``count``.
 
     Written out here because the order of ties in `tokenizers` changes from run to run. Pairs seen once are left alone.
+    Only words that hold a merged pair are counted again, so that free-text captions cost seconds, not hours.
     """
     words = {word: [*word[:-1], word[-1] + _END_OF_WORD] for word in sorted(word_counts)}
+    pairs: Counter[tuple[str, str]] = Counter()
+    holders: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for word, parts in words.items():
+        for pair in pairwise(parts):
+            pairs[pair] += word_counts[word]
+            holders[pair].add(word)
+    # Counts change after they were queued: what comes up with an old count is passed over.
+    queue = [(-number, pair) for pair, number in pairs.items()]
+    heapq.heapify(queue)
     merges: list[tuple[str, str]] = []
-    while len(merges) < count:
-        pairs: Counter[tuple[str, str]] = Counter()
-        for word, parts in words.items():
-            for pair in pairwise(parts):
-                pairs[pair] += word_counts[word]
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
-        if best is None or pairs[best] < 2:
+    while queue and len(merges) < count:
+        number, best = heapq.heappop(queue)
+        if pairs[best] != -number:
+            continue
+        if pairs[best] < 2:
             break
         merges.append(best)
-        words = {word: _merged(parts, best) for word, parts in words.items()}
+        changed: set[tuple[str, str]] = set()
+        for word in holders.pop(best):
+            before, words[word] = words[word], _merged(words[word], best)
+            for pair in pairwise(before):
+                pairs[pair] -= word_counts[word]
+                changed.add(pair)
+            for pair in pairwise(words[word]):
+                pairs[pair] += word_counts[word]
+                holders[pair].add(word)
+                changed.add(pair)
+        for pair in changed - {best}:
+            heapq.heappush(queue, (-pairs[pair], pair))
     return merges
 
 

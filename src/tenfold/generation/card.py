@@ -22,7 +22,7 @@ No image here is a photograph of a person.
 {rows}
 
 - Checkpoint: `{config.checkpoint}`, SHA-256 {first.checkpoint_sha256}
-- {_drawing(config)}
+{_adapter(config, first.adapter_sha256)}- {_drawing(config)}
 - Root seed {config.seed}; each image's own seed and prompt stand in `manifest.parquet`, its whole record in the PNG.
 - {_ancestors(config, plan)}
 - License of the data they descend from: {workspace.data_license}. It binds these images too.
@@ -44,6 +44,12 @@ def _origin(config: GenerateConfig) -> str:
             "Each is a real training image sent through the checkpoint's autoencoder and back, with that image's label."
         )
     return "Each was drawn from noise by a latent diffusion model that was given a prompt."
+
+
+def _adapter(config: GenerateConfig, sha256: str | None) -> str:
+    if sha256 is None:
+        return ""
+    return f"- Adapter (LoRA): `{config.adapter}`, weight {config.adapter_scale}, SHA-256 {sha256}\n"
 
 
 def _drawing(config: GenerateConfig) -> str:

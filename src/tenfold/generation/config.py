@@ -16,6 +16,10 @@ class GenerateConfig(StageConfig):
     seed: int = Field(ge=0, lt=2**63)
     strategy: Literal["text2img", "autoencoder"] = "text2img"
     checkpoint: str = Field("embedded:base", description="`embedded:base`, models/NAME, or a diffusers folder.")
+    adapter: str | None = Field(
+        None, description="models/NAME or a .safetensors file: a LoRA merged into the checkpoint before it draws."
+    )
+    adapter_scale: float = Field(1.0, ge=0, description="Weight of the adapter; 0 draws with the checkpoint alone.")
     ancestors_from: str | None = Field(
         None,
         description="models/NAME whose training images are the ancestors; null reads the checkpoint's own record.",
@@ -51,6 +55,8 @@ class GenerateConfig(StageConfig):
             raise ValueError("the strategy autoencoder needs reference_ids, the real images to reconstruct")
         if self.strategy == "text2img" and self.reference_ids:
             raise ValueError("reference_ids belong to the strategy autoencoder; text2img draws from prompts")
+        if self.strategy == "autoencoder" and self.adapter is not None:
+            raise ValueError("the strategy autoencoder has no use for an adapter, which leaves the autoencoder alone")
         if self.skin_types is not None and (not self.skin_types or not set(self.skin_types) <= set(range(1, 7))):
             raise ValueError("skin_types are some of 1 to 6, or null")
         return self

@@ -16,6 +16,7 @@ from tenfold.data.images import encode_png
 from tenfold.data.near_duplicates import perceptual_hash
 from tenfold.generation.planning import Batch
 from tenfold.generation.provenance import provenance_text
+from tenfold.generation.requests import ModelIdentity
 
 if TYPE_CHECKING:
     from tenfold.models.pipelines import Components
@@ -27,6 +28,8 @@ class DrawTask:
 
     batch: Batch
     checkpoint: Path
+    adapter: Path | None
+    """The weights of a LoRA that is merged into the checkpoint."""
     device: str
     images_folder: Path
     records_folder: Path
@@ -54,7 +57,7 @@ def draw_batch(task: DrawTask) -> int:
     from tenfold.generation.strategies import autoencoder, text2img
 
     requests = task.batch.requests
-    components = _load(task.checkpoint, requests[0].checkpoint_sha256, task.device, requests[0].dtype)
+    components = _load(task.checkpoint, task.adapter, requests[0].model, task.device)
     if requests[0].strategy == "autoencoder":
         images, cut = autoencoder.draw(components, requests, task.reference_paths), []
     else:
@@ -103,12 +106,16 @@ def forget_checkpoint() -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(checkpoint: Path, checkpoint_sha256: str, device: str, dtype: str) -> Components:
+def _load(checkpoint: Path, adapter: Path | None, model: ModelIdentity, device: str) -> Components:
     import torch
 
+    from tenfold.models.lora import load_lora
     from tenfold.models.pipelines import load_components
 
-    return load_components(checkpoint, device, getattr(torch, dtype))
+    components = load_components(checkpoint, device, getattr(torch, model.dtype))
+    if adapter is not None:
+        load_lora(components, adapter, model.adapter_scale or 0.0)
+    return components
 
 
 def _environment(device: str, dtype: str) -> dict[str, Any]:

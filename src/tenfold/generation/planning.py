@@ -17,9 +17,10 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.captions import SKIN_TYPE_ROMAN, skin_phrase
 from tenfold.data.manifest import manifest_rows, read_manifest, select_images
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.generation.adapter import request_fields, resolve_model
 from tenfold.generation.config import GenerateConfig
 from tenfold.generation.requests import ImageRequest
-from tenfold.models.checkpoint_ref import checkpoint_sha256, resolve_checkpoint
+from tenfold.models.checkpoint_ref import checkpoint_sha256
 
 TRAINING_ROWS = "training_rows.json"
 PROMPTS = "prompts.json"
@@ -69,7 +70,7 @@ def plan(config: GenerateConfig, workspace: Workspace) -> Plan:
         CheckpointError: the checkpoint is missing.
         DataError: there are no prompts, or a reference image is not in the training split.
     """
-    folder = resolve_checkpoint(config.checkpoint, workspace)
+    folder, adapter = resolve_model(config, workspace)
     shared = ImageRequest(
         strategy=config.strategy,
         label="",
@@ -77,6 +78,7 @@ def plan(config: GenerateConfig, workspace: Workspace) -> Plan:
         checkpoint_sha256=checkpoint_sha256(folder),
         dtype=config.dtype,
         image_size_px=config.image_size_px,
+        **request_fields(config, adapter),
     )
     references: dict[str, Mapping[str, Any]] = {}
     if config.strategy == "autoencoder":
@@ -92,9 +94,9 @@ def plan(config: GenerateConfig, workspace: Workspace) -> Plan:
             guidance_scale=config.guidance_scale,
             guidance_rescale=config.guidance_rescale,
         )
-        prompts = _prompts(config, folder)
+        prompts = _prompts(config, folder if adapter is None else adapter.parent)
         requests = text2img_requests(shared, prompts, config.skin_types, config.images_per_class, seed=config.seed)
-    return Plan(cut_batches(requests, config.batch_size), _ancestors(config, workspace, folder), references)
+    return Plan(cut_batches(requests, config.batch_size), _ancestors(config, workspace, folder, adapter), references)
 
 
 def text2img_requests(
@@ -180,16 +182,28 @@ def _prompts(config: GenerateConfig, checkpoint: Path) -> dict[str, tuple[str, .
     return {label: tuple(dict.fromkeys(prompts[label])) for label in chosen}
 
 
-def _ancestors(config: GenerateConfig, workspace: Workspace, checkpoint: Path) -> tuple[str, ...] | None:
+def _ancestors(
+    config: GenerateConfig, workspace: Workspace, checkpoint: Path, adapter: Path | None
+) -> tuple[str, ...] | None:
+    """The real images that the checkpoint or the adapter learned from; None where one of them has no record."""
     if config.ancestors_from is not None:
-        checkpoint = workspace.resolve(config.ancestors_from)
-    path = checkpoint / TRAINING_ROWS
+        path = workspace.resolve(config.ancestors_from) / TRAINING_ROWS
+        if not path.is_file():
+            raise DataError("there is no record of training images", where=str(path), todo="Correct `ancestors_from`.")
+        return tuple(read_json(path)["image_ids"])
+    found = _recorded_ancestors(checkpoint, workspace)
+    if adapter is None:
+        return found
+    learned = _recorded_ancestors(adapter.parent, workspace)
+    return None if found is None or learned is None else tuple(sorted({*found, *learned}))
+
+
+def _recorded_ancestors(folder: Path, workspace: Workspace) -> tuple[str, ...] | None:
+    path = folder / TRAINING_ROWS
     if path.is_file():
         return tuple(read_json(path)["image_ids"])
-    if config.ancestors_from is not None:
-        raise DataError("there is no record of training images", where=str(path), todo="Correct `ancestors_from`.")
-    # A checkpoint from outside may have learned from anything, but not from this workspace's images.
-    return None if checkpoint.is_relative_to(workspace.path) else ()
+    # A model from outside may have learned from anything, but not from this workspace's images.
+    return None if folder.is_relative_to(workspace.path) else ()
 
 
 def _reference_rows(workspace: Workspace, image_ids: Sequence[str]) -> list[dict[str, Any]]:

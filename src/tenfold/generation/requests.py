@@ -10,6 +10,16 @@ from tenfold.core.hashing import sha256_json
 
 
 @dataclass(frozen=True)
+class ModelIdentity:
+    """Which weights draw: equal ones need not be loaded again."""
+
+    checkpoint_sha256: str
+    adapter_sha256: str | None
+    adapter_scale: float | None
+    dtype: str
+
+
+@dataclass(frozen=True)
 class ImageRequest:
     """One image to be made. Equal requests are the same image; a change of any field is another one."""
 
@@ -32,6 +42,15 @@ class ImageRequest:
     guidance_scale: float | None = None
     guidance_rescale: float | None = None
     parent_id: str | None = None
+    adapter: str | None = None
+    """The LoRA's reference, for people; `adapter_sha256` says which weights."""
+    adapter_sha256: str | None = None
+    adapter_scale: float | None = None
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The weights that draw, and how they are held."""
+        return ModelIdentity(self.checkpoint_sha256, self.adapter_sha256, self.adapter_scale, self.dtype)
 
     @property
     def image_id(self) -> str:

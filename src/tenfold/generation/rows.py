@@ -45,6 +45,7 @@ def manifest_row(plan: Plan, batch: Batch, position: int, image: DrawnImage, pat
         "negative_prompt": request.negative_prompt,
         "seed": request.seed,
         "checkpoint": request.checkpoint,
+        "adapter": request.adapter,
         "sampler": request.sampler or "checkpoint",
         "num_inference_steps": request.num_inference_steps,
         "guidance_scale": request.guidance_scale,

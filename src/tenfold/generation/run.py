@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.data.images import decode_image, encode_png, image_grid
 from tenfold.data.manifest import make_manifest, write_manifest
+from tenfold.generation.adapter import adapter_inputs, other_base, resolve_model
 from tenfold.generation.card import data_card
 from tenfold.generation.config import GenerateConfig
 from tenfold.generation.drawing import (
@@ -29,7 +31,7 @@ from tenfold.generation.drawing import (
 )
 from tenfold.generation.planning import PROMPTS, TRAINING_ROWS, Plan, plan, write_requests
 from tenfold.generation.rows import manifest_row
-from tenfold.models.checkpoint_ref import checkpoint_parts, resolve_checkpoint
+from tenfold.models.checkpoint_ref import checkpoint_parts
 
 GRID_COLUMNS = 8
 GRID_ROWS_PER_LABEL = 2
@@ -50,7 +52,11 @@ def run(config: GenerateConfig, workspace: Workspace, executor: Executor, progre
     write_requests(planned, folder / "requests.parquet")
 
     device = resolve_device(config.device)
-    tasks = _tasks(planned, workspace, resolve_checkpoint(config.checkpoint, workspace), device, folder)
+    checkpoint, adapter = resolve_model(config, workspace)
+    other = other_base(adapter, checkpoint)
+    if other is not None:
+        progress.log(f"{config.adapter} was trained on {other}, which is not the checkpoint that draws here")
+    tasks = _tasks(planned, workspace, (checkpoint, adapter), device, folder)
     drawn = _draw(tasks, executor, progress, f"Drawing {config.name}")
 
     cut = sorted({prompt for task in tasks for prompt in read_cut_prompts(task)})
@@ -60,7 +66,9 @@ def run(config: GenerateConfig, workspace: Workspace, executor: Executor, progre
     _write_grid(planned, folder)
     write_text_atomic(folder / "README.md", data_card(config, workspace, planned))
     outputs = [folder / name for name in ("requests.parquet", "images", "manifest.parquet", "grid.png", "README.md")]
-    summary = {"strategy": config.strategy, "images": planned.counts(), "cut_prompts": cut}
+    summary: dict[str, Any] = {"strategy": config.strategy, "images": planned.counts(), "cut_prompts": cut}
+    if other is not None:
+        summary["adapter_was_trained_on"] = other
     result = stage_run.finish(outputs, summary, device=device)
     shutil.rmtree(folder / "batches", ignore_errors=True)
     return result
@@ -74,8 +82,8 @@ def planned_image_count(config: GenerateConfig, label_count: int) -> int:
 
 
 def _inputs(config: GenerateConfig, workspace: Workspace) -> list[Path]:
-    checkpoint = resolve_checkpoint(config.checkpoint, workspace)
-    inputs = list(checkpoint_parts(checkpoint))
+    checkpoint, adapter = resolve_model(config, workspace)
+    inputs = [*checkpoint_parts(checkpoint), *adapter_inputs(adapter, (TRAINING_ROWS, PROMPTS))]
     inputs += [checkpoint / name for name in (TRAINING_ROWS, PROMPTS) if (checkpoint / name).is_file()]
     if config.ancestors_from is not None:
         inputs.append(workspace.resolve(config.ancestors_from) / TRAINING_ROWS)
@@ -84,11 +92,14 @@ def _inputs(config: GenerateConfig, workspace: Workspace) -> list[Path]:
     return inputs
 
 
-def _tasks(planned: Plan, workspace: Workspace, checkpoint: Path, device: str, folder: Path) -> list[DrawTask]:
+def _tasks(
+    planned: Plan, workspace: Workspace, model: tuple[Path, Path | None], device: str, folder: Path
+) -> list[DrawTask]:
     return [
         DrawTask(
             batch=batch,
-            checkpoint=checkpoint,
+            checkpoint=model[0],
+            adapter=model[1],
             device=device,
             images_folder=folder / "images",
             records_folder=folder / "batches",

@@ -10,15 +10,19 @@ is compared with that of each training image to the nearest other one of another
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tenfold.data.images import resize_and_crop
 from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray
 from tenfold.metrics.neighbors import nearest
 
 FEWEST_UNSEEN = 20
 FEWEST_NULL = 10
+THUMBNAIL_PX = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,16 @@ class Points:
     vectors: FloatArray
     ids: tuple[str, ...]
     groups: IntArray
+
+
+def pixel_points(images: NDArray[np.uint8], ids: Sequence[str], groups: IntArray) -> Points:
+    """Thumbnails of (N, H, W, 3) images and their mirror images; a distance is the root mean square difference of
+    pixels in [0, 1]."""
+    small = np.empty((len(images), THUMBNAIL_PX, THUMBNAIL_PX, 3))
+    for place, image in enumerate(images):
+        small[place] = resize_and_crop(image, THUMBNAIL_PX)
+    views = np.stack([small, small[:, :, ::-1]]).reshape(2, len(small), 3 * THUMBNAIL_PX**2)
+    return Points(views / (255.0 * np.sqrt(views.shape[2])), tuple(ids), groups)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Inpainting's configuration: what is masked, what the UNet sees of the rest, and all that fine-tunings share."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tenfold.finetuning.config import FinetuneConfig, Share
+
+
+class InpaintingConfig(FinetuneConfig):
+    """Teach a base to paint a part of an image anew; the model goes to ``models/<name>``."""
+
+    masks: Literal["random", "lesion"] = Field(
+        "random", description="One random rectangle or ellipse an image, or the manifest's lesion masks."
+    )
+    mask_dilation: float = Field(
+        0.05, ge=0, le=0.5, description="Lesion masks grow by this share of the image's edge on all sides."
+    )
+    images_without_mask: Literal["refuse", "random"] = Field(
+        "refuse", description="With masks=lesion: images whose mask is missing or empty."
+    )
+    surroundings: Literal["clean", "noisy"] | None = Field(
+        None,
+        description="What a plain UNet sees outside the mask: clean at every noise level, or as noisy as inside, as "
+        "diffusers' inpainting pipeline shows it; null is clean. Inpainting UNets see mask and rest beside the noise.",
+    )
+
+    class_nouns: dict[str, str] = Field(default_factory=dict, description="label: its noun in the manifest's captions.")
+    identifiers: dict[str, str] | None = Field(None, description="label: its rare token; null chooses them.")
+    class_noun: str | None = Field(
+        None, description="One noun for all labels in the prompts; null uses each label's own."
+    )
+    captions: Literal["manifest", "template"] = Field(
+        "manifest", description="The rows' captions, or only tone and site."
+    )
+    caption_dropout: Share = Field(0.1, description="Share of instances trained without a prompt, for guidance.")
+
+    @model_validator(mode="after")
+    def _whole_images(self) -> Self:
+        if self.focus == "mask":
+            raise ValueError("inpainting learns lesions in their surroundings: focus must be image")
+        if self.images_without_mask == "random" and self.masks == "random":
+            raise ValueError("images_without_mask belongs to masks=lesion; with masks=random every image has one")
+        return self
