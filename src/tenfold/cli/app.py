@@ -15,6 +15,7 @@ from tenfold.cli import (
     bench_command,
     data_commands,
     doctor_command,
+    finetune_commands,
     models_commands,
     pretrain_command,
     recipe_commands,
@@ -61,6 +62,7 @@ run_commands.register(app)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(recipe_commands.app, name="recipe")
 app.add_typer(models_commands.app, name="models")
+app.add_typer(finetune_commands.app, name="finetune")
 doctor_command.register(app)
 bench_command.register(app)
 pretrain_command.register(app)
@@ -122,10 +124,12 @@ def _crashed(error: Exception) -> int:
 def _save_traceback(text: str, workspace: Path | None) -> str:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     # Only into a workspace: the folder named may be one of the user's own that was refused as such.
-    folders = [workspace / "logs"] if workspace is not None and (workspace / "workspace.json").is_file() else []
+    folders = [] if workspace is None else [workspace / "logs"]
     for folder in [*folders, Path(tempfile.gettempdir())]:
         place = folder / f"tenfold-error-{stamp}.txt"
         try:
+            if folder.name == "logs" and not (folder.parent / "workspace.json").is_file():
+                continue
             folder.mkdir(exist_ok=True)
             place.write_text(text, encoding="utf-8")
         except OSError:

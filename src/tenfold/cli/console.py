@@ -19,6 +19,7 @@ from tenfold.core.errors import FaultsError, TenfoldError
 from tenfold.core.progress import Progress
 
 _NUMBER = re.compile(r"[-+]?[\d,.]*|\?")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ERROR_PARTS = (("what", "What"), ("where", "Where"), ("expected", "Expected"), ("todo", "What to do"))
 
 
@@ -35,14 +36,14 @@ class Console:
     def line(self, text: str = "") -> None:
         """A line for people; dropped when quiet or JSON."""
         if not (self.is_quiet or self.is_json):
-            self._out.print(text)
+            self._out.print(safe_text(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people, columns of numbers flush right and never cut; dropped when quiet or JSON."""
         if self.is_quiet or self.is_json:
             return
         table = Table(show_edge=False)
-        cells = [[str(value) for value in row] for row in rows]
+        cells = [[safe_text(str(value)) for value in row] for row in rows]
         for number, name in enumerate(columns):
             is_number = bool(cells) and all(_NUMBER.fullmatch(row[number]) for row in cells)
             table.add_column(Text(name), justify="right" if is_number else "left", no_wrap=is_number)
@@ -57,7 +58,7 @@ class Console:
             _print_json({"event": "result", **value})
         else:
             for text in lines:
-                self._out.print(text)
+                self._out.print(safe_text(text))
 
     def event(self, name: str, value: Mapping[str, Any]) -> None:
         """Something before the result that machines want whole: one JSON line; nothing for people."""
@@ -96,6 +97,15 @@ class Console:
             yield LineProgress(self._err)
 
 
+def safe_text(text: str) -> str:
+    """Text from anywhere made safe for a terminal: what would move its cursor or turn its writing becomes a mark.
+
+    >>> safe_text("a\\x1b[31mb")
+    'a\ufffd[31mb'
+    """
+    return _UNSEEN.sub("\ufffd", text)
+
+
 def _error_text(error: TenfoldError) -> Text:
     text = Text()
     errors = error.errors if isinstance(error, FaultsError) else (error,)
@@ -106,7 +116,7 @@ def _error_text(error: TenfoldError) -> Text:
         parts = [(label, getattr(one, name)) for name, label in _ERROR_PARTS if getattr(one, name)]
         for index, (label, value) in enumerate(parts):
             text.append(f"{label}: ", style="bold")
-            text.append(str(value) + ("" if index == len(parts) - 1 else "\n"))
+            text.append(safe_text(str(value)) + ("" if index == len(parts) - 1 else "\n"))
     if len(errors) > len(shown):
         text.append(f"\n... and {len(errors) - len(shown)} more")
     return text

@@ -59,7 +59,7 @@ def run(config: PretrainConfig, workspace: Workspace, executor: Executor, progre
     """
     _check(config, executor)
     inputs = [] if config.archive == PHANTOM else [workspace.resolve(config.archive), *_sealed_split(workspace, config)]
-    identity = training_identity(config.model_dump(mode="json"), hash_inputs(workspace, "pretrain", inputs))
+    identity = training_identity(_flat(config.model_dump(mode="json")), hash_inputs(workspace, "pretrain", inputs))
     _refuse_other_work(workspace.resolve(f"models/{config.name}"), identity)
     stage = begin_stage(workspace, "pretrain", f"models/{config.name}", config, inputs, seed=config.seed)
     if stage.is_finished:
@@ -188,6 +188,14 @@ def _refuse_other_work(folder: Path, identity: Mapping[str, Any]) -> None:
     found = folder / "work" / IDENTITY
     if found.is_file() and not (folder / "run.json").exists():
         refuse_other_run(read_json(found), identity, folder)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name, as a person gives them."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _sealed_split(workspace: Workspace, config: PretrainConfig) -> list[Path]:

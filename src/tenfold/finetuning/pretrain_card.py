@@ -26,7 +26,9 @@ class CardFacts:
 def model_card(config: PretrainConfig, archive: Archive, facts: CardFacts) -> str:
     """The text of README.md in the model's folder."""
     parameters = ", ".join(f"{name} {count / 1e6:.2f} million" for name, count in facts.parameters.items())
-    steps = "\n".join(f"| {name} | {count:,} | {_loss(facts.losses, name)} |" for name, count in facts.steps.items())
+    own = config.autoencoder
+    counts = {"autoencoder-crops": own.crop_steps, "autoencoder-pictures": own.full_steps, **facts.steps}
+    steps = "\n".join(f"| {name} | {n:,} | {_loss(facts.losses, name)} |" for name, n in counts.items() if n)
     seen = config.denoiser.steps * config.denoiser.batch_size / len(archive)
     return f"""# Base model: {config.name}
 

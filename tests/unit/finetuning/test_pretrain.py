@@ -50,6 +50,10 @@ TINY = PretrainConfig(
 )  # fmt: skip
 
 
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def image_size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
@@ -166,24 +170,24 @@ def test_an_archive_image_that_became_a_test_image_bars_the_base(
         run_dreambooth(config, workspace, executor, NullProgress())
 
 
-def test_another_run_does_not_sweep_an_unfinished_one_away(tmp_path: Path) -> None:
+def test_another_run_does_not_sweep_an_unfinished_one_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace.open_or_create(tmp_path, name="test", root_seed=1, data_license="CC0")
     work = tmp_path / "models" / "tiny" / "work"
-    write_json_atomic(work / "identity.json", TINY.model_copy(update={"seed": 5}).model_dump(mode="json"))
+    longer = TINY.model_copy(update={"denoiser": TINY.denoiser.model_copy(update={"steps": 5})})
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("tenfold.finetuning.pretrain.make_archive", _killed)
+        _run(tmp_path, longer)
     with SerialExecutor() as executor, pytest.raises(InputError, match="other settings") as caught:
         run(TINY, workspace, executor, NullProgress())
-    assert "seed: 5 in the checkpoint, 0 now" in caught.value.where
+    assert "denoiser.steps: 5 in the checkpoint, 4 now" in caught.value.where
     assert work.is_dir()
 
 
 def test_a_killed_pretraining_goes_on_to_the_same_base(
     pretrained: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("tenfold.finetuning.pretrain.train_on_latents", killed)
+        patched.setattr("tenfold.finetuning.pretrain.train_on_latents", _killed)
         _run(tmp_path)
     assert (tmp_path / "models" / "tiny" / "work" / "autoencoder.safetensors").is_file()
     assert _run(tmp_path).outputs == pretrained[1].outputs
