@@ -4,7 +4,8 @@ S restates the step of diffusers' ``examples/dreambooth/train_dreambooth.py`` (v
 opened, resized and normalized by the data loader each step, autoencoder and text encoder run in every step, noise and
 timesteps, UNet, prior preservation by ``torch.chunk``, AdamW, gradient clipping, the loss read each step. T is the
 same with what diffusers' own scripts offer beside it: prompts embedded once (``--pre_compute_text_embeddings``),
-latents cached (``--cache_latents`` of the SDXL script) and fused AdamW.
+latents cached (``--cache_latents`` of the SDXL script) and fused AdamW. With a LoRA, both train the adapter that PEFT
+adds, as ``train_dreambooth_lora.py`` does; all ways begin with the same weights. B4 and B5 measure with this too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tenfold.finetuning.dreambooth_objective import DreamBoothObjective, Trainin
 from tenfold.finetuning.latents import Views, cache_latents
 from tenfold.finetuning.loop import LoopSettings, train
 from tenfold.models.checkpoint_ref import resolve_checkpoint
+from tenfold.models.lora import LoraSettings, add_lora
 from tenfold.models.pipelines import Components, load_components
 
 STEPS = 12
@@ -59,12 +61,22 @@ class _Job:
     prompts: tuple[str, ...]
     files: tuple[Path, ...]
     draws: tuple[_Draw, ...]
+    lora_rank: int | None
+    """None trains the whole UNet."""
 
 
-def measure(checkpoint: str, repeats: int, task: TaskProgress) -> Row:
+def measure(
+    checkpoint: str,
+    repeats: int,
+    task: TaskProgress,
+    *,
+    lora_rank: int | None = None,
+    target: str = "S / ours >= 1.3",
+    tolerance: float = TOLERANCE,
+) -> Row:
     """Seconds for 12 steps of 8 instance and 8 prior images, caching included; losses compared step by step."""
     with tempfile.TemporaryDirectory(prefix="tenfold-b9-") as folder:
-        job = _make_job(checkpoint, Path(folder))
+        job = _make_job(checkpoint, Path(folder), lora_rank)
         losses: dict[str, list[float]] = {}
 
         def way(name: str, train_steps: Callable[[_Job], list[float]]) -> Callable[[], None]:
@@ -78,13 +90,13 @@ def measure(checkpoint: str, repeats: int, task: TaskProgress) -> Row:
         )
     difference = max(float(np.abs(np.subtract(losses["ours"], losses[name])).max()) for name in ("S", "T"))
     return Row(
-        what=f"DreamBooth, {STEPS} steps of {BATCH} + {BATCH} images",
+        what=f"{'DreamBooth' if lora_rank is None else 'LoRA DreamBooth'}, {STEPS} steps of {BATCH} + {BATCH} images",
         unit="images",
         units=STEPS * 2 * BATCH,
         seconds=seconds,
-        target="S / ours >= 1.3",
+        target=target,
         check=f"losses differ by at most {difference:.1e}",
-        is_equal=difference <= TOLERANCE,
+        is_equal=difference <= tolerance,
     )
 
 
@@ -95,8 +107,8 @@ def _train_ours(job: _Job) -> list[float]:
 
 
 def _train_stock(job: _Job) -> list[float]:
-    parts = _copy(job.components)
-    optimizer = torch.optim.AdamW(parts.unet.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    parts = _copy(job)
+    optimizer = torch.optim.AdamW(_trained(parts), lr=LEARNING_RATE, weight_decay=0.01)
     losses = []
     for draw, pixels in zip(job.draws, _loader(job), strict=True):
         with torch.no_grad():
@@ -115,8 +127,8 @@ def _train_stock(job: _Job) -> list[float]:
 
 
 def _train_tuned(job: _Job) -> list[float]:
-    parts = _copy(job.components)
-    optimizer = torch.optim.AdamW(parts.unet.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    parts = _copy(job)
+    optimizer = torch.optim.AdamW(_trained(parts), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     with torch.no_grad():
         pixels = torch.from_numpy(job.images).permute(0, 3, 1, 2).float() / 127.5 - 1
         posterior = parts.vae.encode(pixels).latent_dist
@@ -150,7 +162,7 @@ def _step(parts: Components, optimizer: torch.optim.Optimizer, latents: Any, con
     prior_loss = F.mse_loss(prior_prediction.float(), prior_target.float(), reduction="mean")
     loss = F.mse_loss(prediction.float(), target.float(), reduction="mean") + prior_loss
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(parts.unet.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(_trained(parts), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return float(loss.detach().item())
@@ -182,7 +194,7 @@ def _loader(job: _Job) -> Any:
     return DataLoader(Images(), batch_sampler=[list(draw.indices) for draw in job.draws], num_workers=0)
 
 
-def _make_job(checkpoint: str, folder: Path) -> _Job:
+def _make_job(checkpoint: str, folder: Path, lora_rank: int | None) -> _Job:
     from diffusers import DDPMScheduler
 
     components = load_components(resolve_checkpoint(checkpoint))
@@ -195,13 +207,13 @@ def _make_job(checkpoint: str, folder: Path) -> _Job:
     # The script trains with DDPMScheduler; the checkpoint's own may be another sampler of the same noise levels.
     scheduler = DDPMScheduler.from_config(components.scheduler.config)
     components = Components(components.vae, components.unet, components.text_encoder, components.tokenizer, scheduler)
-    job = _Job(components, images, prompts, files, ())
-    return _Job(components, images, prompts, files, _record_draws(job))
+    job = _Job(components, images, prompts, files, (), lora_rank)
+    return replace(job, draws=_record_draws(job))
 
 
 def _objective(job: _Job) -> DreamBoothObjective:
     """Instances, then prior images, each with a cache of its own, as the DreamBooth stage builds it."""
-    parts = _copy(job.components)
+    parts = _copy(job)
     sets = []
     for number, rows in enumerate((slice(0, IMAGES), slice(IMAGES, 2 * IMAGES))):
         sets.append(
@@ -221,31 +233,30 @@ def _order(number: int) -> BalancedOrder:
 
 
 def _record_draws(job: _Job) -> tuple[_Draw, ...]:
-    """Run our objective once without training and note what it drew, for the other ways to use."""
+    """What our objective draws in each step, for the other ways to use."""
     objective = _objective(job)
-    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    losses = objective.losses
-
-    def note(latents: Any, noise: Any, timesteps: Any, prompts: Any) -> Any:
-        seen.append((latents.detach().clone(), noise, timesteps))
-        return losses(latents, noise, timesteps, prompts)
-
-    objective.losses = note  # type: ignore[method-assign]
     draws = []
     with torch.no_grad():
         pixels = torch.from_numpy(job.images).permute(0, 3, 1, 2).float() / 127.5 - 1
         posterior = job.components.vae.encode(pixels).latent_dist
         for step in range(STEPS):
-            objective.loss(step)
-            latents, noise, timesteps = seen[-1]
+            batch = objective.draw(step)
             indices = np.concatenate([_order(0).batch(step, BATCH), IMAGES + _order(1).batch(step, BATCH)])
-            plain = latents / job.components.vae.config.scaling_factor
+            plain = batch.latents / job.components.vae.config.scaling_factor
             chance = (plain - posterior.mean[indices]) / posterior.std[indices]
-            draws.append(_Draw(indices, chance, noise, timesteps))
+            draws.append(_Draw(indices, chance, batch.noise, batch.timesteps))
     return tuple(draws)
 
 
-def _copy(components: Components) -> Components:
-    """The same parts with a UNet of its own to train, in training mode."""
-    unet = copy.deepcopy(components.unet).train().requires_grad_(True)
-    return Components(components.vae, unet, components.text_encoder, components.tokenizer, components.scheduler)
+def _copy(job: _Job) -> Components:
+    """The same parts with a UNet of its own to train, or an adapter in it, in training mode."""
+    whole = job.components
+    unet = copy.deepcopy(whole.unet).train().requires_grad_(True)
+    parts = Components(whole.vae, unet, whole.text_encoder, whole.tokenizer, whole.scheduler)
+    if job.lora_rank is not None:
+        add_lora(parts, LoraSettings(job.lora_rank, seed=_SEED))
+    return parts
+
+
+def _trained(parts: Components) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in parts.unet.parameters() if parameter.requires_grad]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tenfold.core.errors import DataError, StageError, WorkspaceError
+from tenfold.core.errors import DataError, InputError, StageError, WorkspaceError
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_text_atomic
 from tenfold.core.progress import Progress
@@ -63,10 +63,19 @@ def run_external(config: ExternalConfig, workspace: Workspace, executor: Executo
     _refuse_other_stage(workspace, folder, plan)
     real = _real_manifest(workspace)
     path = Path(config.source).expanduser().absolute()
-    source = open_source(path, _options(config), workspace, plan, executor, progress)
-    _check_labels(source, real, config)
+    source = _spelled_alike(open_source(path, _options(config), workspace, plan, executor, progress), real)
+    try:
+        _check_labels(source, real, config)
+        if (workspace.resolve(folder) / "run.json").is_file() and not source.is_planned_already:
+            # Beginning another import puts the earlier one away: not for one that cannot be kept.
+            if config.is_strict:
+                check_strict(source.refused, where=config.source, quarantine=f"{folder}/quarantine.csv")
+            _check_any(len(source.originals), config, source.refused, f"{folder}/quarantine.csv")
+    except InputError:
+        source.drop_plan()
+        raise
     seed = derive_seed(workspace.root_seed, STAGE, config.generator)
-    inputs = [source.plan] + ([] if real is None else [workspace.resolve(MANIFEST)])
+    inputs = [source.adopt_plan()] + ([] if real is None else [workspace.resolve(MANIFEST)])
     stage = begin_stage(workspace, STAGE, folder, config, inputs, seed=seed)
     if stage.is_finished:
         return stage.result()
@@ -122,6 +131,16 @@ def _real_manifest(workspace: Workspace) -> pd.DataFrame | None:
     return read_manifest(path) if path.is_file() else None
 
 
+def _spelled_alike(source: Source, real: pd.DataFrame | None) -> Source:
+    """The source with its labels spelled as the real images' are, where only the case differs."""
+    known = {} if real is None else {str(label).casefold(): str(label) for label in real["label"]}
+    originals = tuple(
+        replace(one, item=replace(one.item, label=known.get(one.item.label.casefold(), one.item.label)))
+        for one in source.originals
+    )
+    return replace(source, originals=originals)
+
+
 def _check_labels(source: Source, real: pd.DataFrame | None, config: ExternalConfig) -> None:
     if real is None:
         return
@@ -172,7 +191,11 @@ def _check(
 ) -> None:
     if config.is_strict:
         check_strict(refused, where=config.source, quarantine=listed_in)
-    if not kept:
+    _check_any(len(kept), config, refused, listed_in)
+
+
+def _check_any(count: int, config: ExternalConfig, refused: Sequence[QuarantineRow], listed_in: str) -> None:
+    if not count:
         raise DataError(
             "no image could be kept", where=f"{config.source}: {reasons_text(refused)}",
             expected="readable synthetic images", todo=f"see {listed_in} in the workspace for the reason of each",

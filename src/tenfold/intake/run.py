@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tenfold.core.errors import StageError
+from tenfold.core.errors import InputError, StageError, WorkspaceError
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_atomic, write_text_atomic
 from tenfold.core.progress import Progress
-from tenfold.core.run_record import Result, StageRun, begin_stage
+from tenfold.core.run_record import Result, StageRun, begin_stage, read_run_record
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.dicom_series import DicomChoice
@@ -52,6 +52,7 @@ STAGE = "intake"
 FOLDER = "data/intake"
 MANIFEST = "data/manifest.parquet"
 PLAN = "data/intake_plan.jsonl"
+SPLIT = "data/splits.json"
 _OWNS = (IMAGES_FOLDER, MASKS_FOLDER, MANIFEST, QUARANTINE, FILE_FACTS)
 
 
@@ -115,8 +116,13 @@ def _run_phantom(config: IntakeConfig, workspace: Workspace, progress: Progress)
 def _run_import(config: IntakeConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
     path = Path(config.source).expanduser().absolute()
     source = open_source(path, source_options(config), workspace, PLAN, executor, progress)
+    try:
+        _protect_earlier_import(config, workspace, source)
+    except InputError:
+        source.drop_plan()
+        raise
     seed = derive_seed(workspace.root_seed, STAGE)
-    stage = begin_stage(workspace, STAGE, FOLDER, config, [source.plan], seed=seed, owns=_OWNS)
+    stage = begin_stage(workspace, STAGE, FOLDER, config, [source.adopt_plan()], seed=seed, owns=_OWNS)
     if stage.is_finished:
         return stage.result()
     tasks = (
@@ -134,6 +140,31 @@ def _run_import(config: IntakeConfig, workspace: Workspace, executor: Executor, 
     result = _finish(config, stage, gathered, progress)
     shutil.rmtree(preparing.records, ignore_errors=True)
     return result
+
+
+def _protect_earlier_import(config: IntakeConfig, workspace: Workspace, source: Source) -> None:
+    """Beginning another import puts the earlier one away: refuse where that would void a split, or for nothing.
+
+    Raises WorkspaceError when a split of other images is sealed; DataError when the new import cannot be kept anyway.
+    """
+    record = workspace.resolve(FOLDER) / "run.json"
+    if not record.is_file():
+        return
+    is_same_config = read_run_record(record.parent).config == config.model_dump(mode="json")
+    if source.is_planned_already and is_same_config:
+        return
+    if workspace.resolve(SPLIT).exists():
+        what = "the settings of the import" if source.is_planned_already else "the files or rows of the source"
+        raise WorkspaceError(
+            f"{what} have changed, but the images of this workspace are split already: another import would void the "
+            "split",
+            where=f"{workspace.path}; source: {config.source}",
+            expected="the same import as before, or a workspace without a split",
+            todo="import into another workspace (another folder with --out, or --workspace)",
+        )
+    if config.is_strict:
+        check_strict(source.refused, where=config.source)
+    check_class_sizes(source.counts(), source.refused, config.classes, where=config.source)
 
 
 def _measures_skin(config: IntakeConfig, modality: str | None, source_format: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,10 @@ NOT_CHOSEN = "not_chosen"
 
 @dataclass(frozen=True)
 class Source:
-    """A source before decoding. Rows in = originals + refused; `plan` is the file that tells all of it by hash."""
+    """A source before decoding. Rows in = originals + refused.
+
+    `plan` is the file that tells all of it by hash; until `adopt_plan` it waits beside the plan of an earlier import.
+    """
 
     listing: Listing
     originals: tuple[Original, ...]
@@ -34,11 +38,29 @@ class Source:
         """Rows or files of the chosen classes."""
         return len(self.listing.items) + len(self.listing.quarantined)
 
+    @property
+    def is_planned_already(self) -> bool:
+        """Whether the earlier plan is this one: nothing in the source has changed."""
+        return self.plan.is_file() and self.plan.read_bytes() == _waiting(self.plan).read_bytes()
+
+    def counts(self) -> Counter[str]:
+        """Originals by label."""
+        return Counter(original.item.label for original in self.originals)
+
+    def adopt_plan(self) -> Path:
+        """Let this plan take the place of the earlier one."""
+        _waiting(self.plan).replace(self.plan)
+        return self.plan
+
+    def drop_plan(self) -> None:
+        """Leave the earlier plan as it is."""
+        _waiting(self.plan).unlink(missing_ok=True)
+
 
 def open_source(
     path: Path, options: SourceOptions, workspace: Workspace, plan: str, executor: Executor, progress: Progress
 ) -> Source:
-    """List a source, hash its files and write the plan (a path in the workspace). DataError when it cannot be used.
+    """List a source, hash its files and write the plan beside its place in the workspace. DataError when unusable.
 
     Where it holds DICOM files, their ids become pseudonyms under the workspace's key, which is made when there is none.
     """
@@ -52,10 +74,14 @@ def open_source(
     refused = (*listing.quarantined, *unreadable, *duplicates)
     target = workspace.resolve(plan)
     masks = [original.item.mask_path for original in originals if original.item.mask_path is not None]
-    write_plan(target, listing, originals, refused, hash_paths(masks, executor, progress) if masks else ())
+    write_plan(_waiting(target), listing, originals, refused, hash_paths(masks, executor, progress) if masks else ())
     return Source(listing, tuple(originals), refused, target)
 
 
 def bad_rows(refused: Sequence[QuarantineRow]) -> list[QuarantineRow]:
     """The rows that something is wrong with, without those that were left out on purpose."""
     return [row for row in refused if row.reason != NOT_CHOSEN]
+
+
+def _waiting(plan: Path) -> Path:
+    return plan.with_name(f"{plan.name}.next")

@@ -16,7 +16,7 @@ from tenfold.core.errors import WorkspaceError
 from tenfold.core.executor import Executor
 from tenfold.core.files import read_json, write_text_atomic
 from tenfold.core.progress import Progress
-from tenfold.core.run_record import Result, read_run_record
+from tenfold.core.run_record import Result, hash_inputs, read_run_record
 from tenfold.core.workspace import Workspace
 from tenfold.intake.config import NOT_STATED, CheckConfig, ExternalConfig, IntakeConfig, SplitConfig
 from tenfold.intake.contents import IntakeFacts
@@ -106,7 +106,6 @@ def import_data(settings: DataSettings, folder: Path, executor: Executor, progre
     if config.data_license == NOT_STATED and workspace.data_license != NOT_STATED:
         config = config.model_copy(update={"data_license": workspace.data_license})
     with workspace.lock():
-        _refuse_other_images(workspace, config)
         run_intake(config, workspace, executor, progress)
         _check_and_show(settings, workspace, executor, progress)
         return _summary(workspace, began)
@@ -174,23 +173,15 @@ def _open_for_import(folder: Path, data_license: str) -> Workspace:
     return Workspace.open_or_create(folder, name=found.name, root_seed=found.root_seed, data_license=wanted)
 
 
-def _refuse_other_images(workspace: Workspace, config: IntakeConfig) -> None:
-    recorded = _recorded_config(workspace, "intake")
-    if recorded is None or recorded == config.model_dump(mode="json") or not workspace.resolve(SPLIT).exists():
-        return
-    changed = sorted(name for name, value in config.model_dump(mode="json").items() if recorded.get(name) != value)
-    raise WorkspaceError(
-        f"the images of this workspace are split already; another import ({', '.join(changed)}) would void the split",
-        where=str(workspace.path),
-        expected="the same import as before, or a workspace without a split",
-        todo="Choose another folder with --out.",
-    )
-
-
 def _refuse_other_split(workspace: Workspace, config: SplitConfig) -> None:
-    recorded = _recorded_config(workspace, "split")
+    folder = workspace.resolve(_RECORDS["split"])
     used = [name for name in _STUDY_FOLDERS if any(workspace.resolve(name).glob("*/run.json"))]
-    if used and recorded is not None and SplitConfig.model_validate(recorded) != config:
+    if not used or not (folder / "run.json").is_file():
+        return
+    record = read_run_record(folder)
+    manifest = hash_inputs(workspace, "split", [workspace.resolve(MANIFEST)])
+    is_same_manifest = manifest.items() <= record.inputs.items()
+    if SplitConfig.model_validate(record.config) != config or not is_same_manifest:
         raise WorkspaceError(
             "a study in this workspace has already used its split",
             where=", ".join(str(workspace.path / name) for name in used),
