@@ -23,6 +23,7 @@ from tenfold.data.phantom import CONDITIONS, EMERGING
 from tenfold.data.skin_tone import is_skin_photograph
 from tenfold.data.source_options import SourceOptions
 from tenfold.intake.config import NOT_STATED, PHANTOM, IntakeConfig
+from tenfold.intake.copies import join_copies
 from tenfold.intake.file_facts import FILE_FACTS, FileFacts, file_facts_table, folder_of
 from tenfold.intake.import_summary import (
     QUARANTINE,
@@ -137,7 +138,7 @@ def _run_import(config: IntakeConfig, workspace: Workspace, executor: Executor, 
     settings = RowSettings(config.image_size_px, config.modality, config.class_nouns)
     gathered = _gather(source, answers, settings)
     del source, answers
-    result = _finish(config, stage, gathered, progress)
+    result = _finish(config, stage, gathered, progress, executor)
     shutil.rmtree(preparing.records, ignore_errors=True)
     return result
 
@@ -150,11 +151,13 @@ def _protect_earlier_import(config: IntakeConfig, workspace: Workspace, source: 
     record = workspace.resolve(FOLDER) / "run.json"
     if not record.is_file():
         return
-    is_same_config = read_run_record(record.parent).config == config.model_dump(mode="json")
-    if source.is_planned_already and is_same_config:
+    earlier, now = read_run_record(record.parent).config, config.model_dump(mode="json")
+    changed = sorted(name for name, value in now.items() if earlier.get(name) != value)
+    if source.is_planned_already and not changed:
         return
     if workspace.resolve(SPLIT).exists():
-        what = "the settings of the import" if source.is_planned_already else "the files or rows of the source"
+        settings = f"settings of the import ({', '.join(changed)})"
+        what = settings if changed else "the files or rows of the source"
         raise WorkspaceError(
             f"{what} have changed, but the images of this workspace are split already: another import would void the "
             "split",
@@ -189,8 +192,13 @@ def _gather(source: Source, answers: Sequence[Prepared | Failed], settings: RowS
     return gathered
 
 
-def _finish(config: IntakeConfig, stage: StageRun, gathered: _Gathered, progress: Progress) -> Result:
-    """Write the quarantine, the manifest and the file facts, check the classes, tell the counts."""
+def _finish(
+    config: IntakeConfig, stage: StageRun, gathered: _Gathered, progress: Progress, executor: Executor | None = None
+) -> Result:
+    """Write the quarantine, the manifest and the file facts, check the classes, tell the counts.
+
+    executor: finds copies among imported images; None for the phantom's, which are drawn apart.
+    """
     workspace, listing, refused = stage.workspace, gathered.listing, gathered.refused
     rows_in, n_kept = gathered.rows_in, len(gathered.rows)
     if rows_in != n_kept + len(refused):
@@ -210,7 +218,7 @@ def _finish(config: IntakeConfig, stage: StageRun, gathered: _Gathered, progress
     manifest = make_manifest(gathered.rows)
     gathered.rows.clear()
     known = known_group_columns(manifest)
-    manifest = fill_groups(manifest)
+    manifest = fill_groups(manifest if executor is None else join_copies(workspace, manifest, executor, progress))
     write_manifest(manifest, workspace.resolve(MANIFEST))
     _write_facts(workspace, gathered)
     summary = import_summary(manifest, listing, refused)
