@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="B1..B10", help="The benchmark; B9 is there, see docs/benchmarks.md.")],
+    name: Annotated[str, typer.Argument(metavar="B1..B10", help="B4, B5 and B9 run, see docs/benchmarks.md.")],
     repeats: Annotated[int, typer.Option(min=3, help="Times each way is measured, interleaved.")] = 3,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; all usable cores when not given.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the figures as JSON.")] = None,

@@ -1,4 +1,4 @@
-"""B9 on a tiny checkpoint: all ways give the same outputs; how fast is not asked here."""
+"""B4, B5 and B9 on a tiny checkpoint: all ways give the same outputs; how fast is not asked here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.bench import b9_sampling, b9_training
+from tenfold.bench import b4_b5, b9_sampling, b9_training
 from tenfold.core.progress import NullProgress
 from tests.tiny_models import make_tiny_stable_diffusion
 
@@ -21,6 +21,13 @@ def test_training_losses_are_the_same(checkpoint: str) -> None:
         row = b9_training.measure(checkpoint, 1, task)
     assert row.is_equal, row.check
     assert set(row.seconds) == {"ours", "S", "T"}
+
+
+def test_losses_of_lora_and_full_training_are_the_same(checkpoint: str) -> None:
+    figures = [b4_b5.measure(name, 1, 1, NullProgress(), checkpoint) for name in ("B4", "B5")]
+    for one in figures:
+        assert one.rows[0].is_equal, one.rows[0].check
+    assert figures[0].rows[0].what.startswith("LoRA")
 
 
 def test_training_losses_are_the_same_for_noise_prediction(tmp_path: Path) -> None:
