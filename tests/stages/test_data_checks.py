@@ -211,6 +211,15 @@ def test_missing_images_and_a_missing_manifest_are_told(workspace: Workspace) ->
         check(workspace)
 
 
+def test_an_image_lost_after_the_check_is_noticed(workspace: Workspace) -> None:
+    plant(workspace)
+    check(workspace)
+    lost = next(iter(sorted(workspace.resolve("data/images").iterdir())))
+    lost.unlink()
+    with pytest.raises(DataError, match=f"1 images of the manifest are gone(.|\n)*{lost.name}"):
+        check(workspace)
+
+
 def checked_set(workspace: Workspace, source: Path) -> IntakeFacts:
     if not source.exists():
         pytest.skip(f"no real images: {source.name} does not lie beside the checkout")

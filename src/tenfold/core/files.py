@@ -22,6 +22,7 @@ _STORAGE_FAULTS = {
     errno.EDQUOT: ("the disk quota is used up", "Free some space or ask for more, then run again."),
     errno.EROFS: ("the file system is read-only", "Choose a workspace on a disk that can be written."),
     errno.EACCES: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),
+    errno.ENOENT: ("the folder is gone or cannot be made", "Choose another folder, or run again."),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder."),
     errno.ENAMETOOLONG: ("the path is too long for the file system", "Choose a shorter name."),
     errno.EPERM: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),

@@ -13,6 +13,9 @@ from tenfold.data.manifest import SPLITS
 from tenfold.data.near_duplicates import near_duplicate_clusters
 
 GROUP_COLUMNS = ("group_id", "patient_id", "lesion_id")
+COPY_COLUMN = "attr.copy_cluster"
+"""Equal for images of one picture that intake found by features though their hashes differ; often not there."""
+
 NEAR_DUPLICATE_DISTANCE = 4
 """Hamming distance of perceptual hashes up to which two images are one: measured on four public sets and the phantom,
 where 6 and more start to join strangers."""
@@ -29,8 +32,9 @@ class CrossingGroup(NamedTuple):
 def group_keys(manifest: pd.DataFrame) -> pd.Series[str]:
     """The group of every row (index as the manifest's): the smallest image_id among the rows it is connected to.
 
-    Two rows are connected when they share a group_id, patient_id or lesion_id, or when their perceptual hashes are at
-    most `NEAR_DUPLICATE_DISTANCE` apart, directly or through other rows. No group may be parted by a split.
+    Two rows are connected when they share a group_id, patient_id, lesion_id or `COPY_COLUMN`, or when their perceptual
+    hashes are at most `NEAR_DUPLICATE_DISTANCE` apart, directly or through other rows. No group may be parted by a
+    split.
     """
     ids = manifest["image_id"].astype(str).to_numpy(dtype=object)
     component = _components(manifest)
@@ -73,8 +77,20 @@ def link_words(manifest: pd.DataFrame, image_ids: Sequence[str]) -> str:
     hashes = rows["phash"].dropna().astype(str).tolist()
     if len(hashes) > 1 and len(set(near_duplicate_clusters(hashes, NEAR_DUPLICATE_DISTANCE).tolist())) < len(hashes):
         return "near-duplicates"
+    if COPY_COLUMN in rows.columns and rows[COPY_COLUMN].dropna().duplicated().any():
+        return "near-duplicates by features"
     shared = rows["group_id"].dropna()
     return f"group_id {shared.iloc[0]}" if len(shared) else "one image"
+
+
+def near_duplicate_codes(manifest: pd.DataFrame, max_distance: int) -> NDArray[np.int64]:
+    """The near-duplicate cluster (N,) of every row by its perceptual hash, from 0; -1 for a row without one."""
+    codes = np.full(len(manifest), -1, dtype=np.int64)
+    hashed = np.flatnonzero(manifest["phash"].notna().to_numpy())
+    if len(hashed):
+        hashes = manifest["phash"].iloc[hashed].astype(str).tolist()
+        codes[hashed] = near_duplicate_clusters(hashes, max_distance)
+    return codes
 
 
 def _components(manifest: pd.DataFrame) -> NDArray[np.int64]:
@@ -95,10 +111,6 @@ def _components(manifest: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _link_codes(manifest: pd.DataFrame) -> list[NDArray[np.int64]]:
-    codes = [np.asarray(pd.factorize(manifest[name])[0], dtype=np.int64) for name in GROUP_COLUMNS]
-    clusters = np.full(len(manifest), -1, dtype=np.int64)
-    hashed = np.flatnonzero(manifest["phash"].notna().to_numpy())
-    if len(hashed):
-        hashes = manifest["phash"].iloc[hashed].astype(str).tolist()
-        clusters[hashed] = near_duplicate_clusters(hashes, NEAR_DUPLICATE_DISTANCE)
-    return [*codes, clusters]
+    names = [*GROUP_COLUMNS, *([COPY_COLUMN] if COPY_COLUMN in manifest.columns else [])]
+    codes = [np.asarray(pd.factorize(manifest[name])[0], dtype=np.int64) for name in names]
+    return [*codes, near_duplicate_codes(manifest, NEAR_DUPLICATE_DISTANCE)]

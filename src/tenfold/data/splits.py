@@ -255,7 +255,8 @@ def _check_groups(manifest: pd.DataFrame, drawing: _Drawing) -> None:
                 DataError(
                     f"the class {label!r} has {images[label]} images in {holding[label]} groups of patient or lesion",
                     expected=f"at least {MINIMUM_GROUPS} groups: one each for training, validation and test",
-                    todo=f"add images of other patients, or leave the class out: intake.classes=[{','.join(possible)}]",
+                    todo="add images of other patients"
+                    + (f", or leave the class out: intake.classes=[{','.join(possible)}]" if len(possible) > 1 else ""),
                 )
             )
     faults.raise_if_any()

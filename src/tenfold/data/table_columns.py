@@ -46,7 +46,9 @@ FILES = ("image", "label", "mask")
 MOST_ATTRIBUTES = 256
 """Upstream columns kept as `attr.*` at most: of tables with thousands the first ones."""
 
-RESERVED_ATTRIBUTES = ("caption_source", "original_path", "original_width_px", "original_height_px", "ita_degrees")
+RESERVED_ATTRIBUTES = (
+    "caption_source", "original_path", "original_width_px", "original_height_px", "ita_degrees", "copy_cluster",
+)  # fmt: skip
 """`attr.*` names that intake writes itself; upstream columns of these names get `upstream_` in front."""
 
 _SAID_UNKNOWN = {"-1", "-1.0", "unknown", "unk"}

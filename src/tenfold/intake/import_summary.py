@@ -68,10 +68,11 @@ def check_class_sizes(
         if kept.get(label, 0) < MINIMUM_GROUPS:
             faults.add(
                 DataError(
-                    f"the class {label!r} has {kept.get(label, 0)} usable images",
+                    f"the class {label!r} has {_images(kept.get(label, 0))}",
                     where=f"{where}; quarantined: {lost[label]}",
                     expected=f"at least {MINIMUM_GROUPS}: one each for training, validation and test",
-                    todo=f"add images, or go on without the class: intake.classes=[{','.join(possible)}]"
+                    todo="add images, or go on without the class: "
+                    f"--classes {','.join(possible)} (in a recipe: intake.classes)"
                     if len(possible) > 1
                     else "add images: two classes of this size are the least that can be told apart",
                 )
@@ -148,3 +149,7 @@ def mask_notes(faults: Mapping[str, str]) -> list[str]:
         return []
     name, fault = next(iter(faults.items()))
     return [f"{len(faults)} mask files are not used; their images are kept without a mask, e.g. {name}: {fault}"]
+
+
+def _images(count: int) -> str:
+    return "1 usable image" if count == 1 else f"{count} usable images"

@@ -102,7 +102,7 @@ def known_group_columns(manifest: pd.DataFrame) -> list[str]:
 def fill_groups(manifest: pd.DataFrame) -> pd.DataFrame:
     """A copy in which every row has a group_id: its own, else that of an image it is connected to, else a new one.
 
-    Connected means one patient, lesion or near-duplicate cluster; see `splits.group_keys`.
+    Connected means one patient, lesion or near-duplicate cluster, by hash or by features; see `splits.group_keys`.
     """
     keys = group_keys(manifest).astype(str)
     given = manifest["group_id"].groupby(keys.to_numpy()).min()

@@ -22,8 +22,8 @@ _NAMED = 200
 def split_crossing(material: Material, copies: Copies) -> Outcome:
     """Whether anything crosses the sealed split, or before it the planned one.
 
-    ok: nothing; stop: a group of patient, lesion, group_id or near-duplicates by hash; look: copies found by features
-    alone, which the split does not know of.
+    ok: nothing; stop: a group of patient, lesion, group_id or near-duplicates, by hash or joined by intake; look:
+    copies found by features alone that intake did not join, so that the split does not know of them.
     """
     check, title = "crossing", "Patients or copies across splits"
     if material.split_fault is not None:

@@ -75,7 +75,9 @@ def duplicate_outcome(material: Material, copies: Copies) -> Outcome:
             "remove the copies."
         )
     else:
-        sentence += "; each stays on one side of a split, as its images share a hash, patient, lesion or group."
+        sentence += (
+            "; each stays on one side of a split, as its images share a hash, features, patient, lesion or group."
+        )
     state: State = "look" if parted or flagged >= MANY_COPIES * n_images else "ok"
     return Outcome(CheckRow(check, title, state, n_images, flagged, sentence), findings)
 

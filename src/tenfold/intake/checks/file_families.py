@@ -27,7 +27,7 @@ _OWN_COLUMNS = frozenset(
     "attr." + name
     for name in (
         "caption_source", "original_path", "original_width_px", "original_height_px", "split", "ita_degrees",
-        "image_key", "attributes", "mask", "study_id", "series_id", "frame", "slice",
+        "image_key", "attributes", "mask", "study_id", "series_id", "frame", "slice", "copy_cluster",
     )
 )  # fmt: skip
 ORIGIN_WORDS = frozenset(

@@ -102,6 +102,19 @@ def input_paths(workspace: Workspace) -> list[Path]:
     return [workspace.resolve(MANIFEST), *(path for path in others if path.is_file())]
 
 
+def refuse_lost_images(workspace: Workspace) -> None:
+    """DataError when image files that the manifest names are gone: a finished check would not notice."""
+    paths = read_manifest(workspace.resolve(MANIFEST))["path"].astype(str)
+    lost = [path for path in paths if not workspace.resolve(path).is_file()]
+    if lost:
+        raise DataError(
+            f"{len(lost)} images of the manifest are gone",
+            where=", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
+            expected="every image that was imported, in the workspace",
+            todo="restore them from a copy, or import the source again: what is missing is made anew",
+        )
+
+
 def read_material(workspace: Workspace) -> Material:
     """Everything of the workspace that the checks work on. DataError when the manifest is missing or damaged."""
     manifest = read_manifest(workspace.resolve(MANIFEST))

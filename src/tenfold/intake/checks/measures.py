@@ -16,13 +16,13 @@ from tenfold.core.config import StageConfig
 from tenfold.core.errors import DataError
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_atomic
+from tenfold.core.hashing import sha256_json
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import begin_stage
 from tenfold.core.workspace import Workspace
 
 STAGE = "features"
 FOLDER = "data/features"
-MANIFEST = "data/manifest.parquet"
 THUMBNAIL_PX = 48
 _PART_IMAGES = 512
 
@@ -47,20 +47,24 @@ class _Part:
 
 
 class _FeaturesConfig(StageConfig):
-    """Nothing to choose: the measures follow from the images and the embedded net."""
+    """The measures follow from the images, named here, and the embedded net."""
+
+    images: str
+    """SHA-256 of the images' paths and of the SHA-256 of their bytes, in order."""
 
 
 def measure_images(manifest: pd.DataFrame, workspace: Workspace, executor: Executor, progress: Progress) -> Measures:
-    """The measures of every image of data/manifest.parquet, from data/features where they were taken before.
+    """The measures of every image of the manifest, from data/features where they were taken before of these images.
 
     Parts of 512 images are written as they are done, so that an interrupted run resumes. DataError when an image is
     missing or damaged.
     """
     from tenfold.models import embedded
 
-    inputs = [workspace.resolve(MANIFEST), embedded.features_path()]
-    stage = begin_stage(workspace, STAGE, FOLDER, _FeaturesConfig(), inputs, seed=0)
     paths = manifest["path"].astype(str).tolist()
+    # Not the manifest: intake measures before it writes one, and other columns change no measure.
+    config = _FeaturesConfig(images=sha256_json([paths, manifest["sha256"].astype(str).tolist()]))
+    stage = begin_stage(workspace, STAGE, FOLDER, config, [embedded.features_path()], seed=0)
     starts = range(0, len(paths), _PART_IMAGES)
     parts = [
         _Part(

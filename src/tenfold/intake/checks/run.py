@@ -22,7 +22,7 @@ from tenfold.intake.checks.confounds import Confounds, confounds
 from tenfold.intake.checks.crossing import split_crossing, upstream_crossing
 from tenfold.intake.checks.duplicates import Copies, duplicate_outcome, find_copies, shown_clusters, two_label_outcome
 from tenfold.intake.checks.label_errors import label_errors
-from tenfold.intake.checks.material import FILE_FACTS, Material, input_paths, read_material
+from tenfold.intake.checks.material import FILE_FACTS, Material, input_paths, read_material, refuse_lost_images
 from tenfold.intake.checks.measures import measure_images
 from tenfold.intake.checks.outcome import Outcome
 from tenfold.intake.checks.outliers import outliers
@@ -50,6 +50,7 @@ def run_checks(config: CheckConfig, workspace: Workspace, executor: Executor, pr
     """
     seed = derive_seed(workspace.root_seed, STAGE)
     stage = begin_stage(workspace, STAGE, FOLDER, config, input_paths(workspace), seed=seed)
+    refuse_lost_images(workspace)
     if stage.is_finished:
         return stage.result()
     material = read_material(workspace)
