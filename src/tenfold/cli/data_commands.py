@@ -56,6 +56,8 @@ _EXPORT_EXAMPLES = """[bold]Examples[/bold]
 tenfold data export --workspace lesions --to lesions.csv
 
 tenfold data export --workspace lesions --to lesions-folder
+
+tenfold data export --workspace lesions --to sixteen.csv --training-size 16 --subset-seed 0
 """
 
 Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the imported images.")]
@@ -236,6 +238,13 @@ def export(
         Path,
         typer.Option("--to", metavar="PATH", help="A .csv, .jsonl or .parquet file, or a new folder of images."),
     ],
+    training_size: Annotated[
+        int | None,
+        typer.Option("--training-size", min=1, help="Of each class only so many training images, for learning curves."),
+    ] = None,
+    subset_seed: Annotated[
+        int, typer.Option("--subset-seed", min=0, help="Which ones: of one seed the larger subset holds the smaller.")
+    ] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -243,11 +252,12 @@ def export(
     """Write the manifest as a table, or the images as an imagefolder that Hugging Face datasets reads."""
     console = session.open_console(quiet, as_json, debug, workspace)
     from tenfold.core.workspace import Workspace
-    from tenfold.intake.export import export_data
+    from tenfold.intake.export import TrainingSubset, export_data
 
     found = Workspace.open(workspace)
+    subset = None if training_size is None else TrainingSubset(training_size, subset_seed)
     with found.lock(), console.progress() as progress:
-        written = export_data(found, to, progress)
+        written = export_data(found, to, progress, subset=subset)
     data_tables.show_export(written, console)
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from tenfold.core.errors import DataError
-from tenfold.core.files import TEMPORARY_PREFIX, storage_errors, write_text_atomic
+from tenfold.core.files import TEMPORARY_PREFIX, storage_errors, write_atomic, write_text_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import ATTRIBUTE_PREFIX, COLUMNS, csv_text, manifest_rows, read_manifest, write_manifest
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.data.subsets import nested_subset
 
 MANIFEST = "data/manifest.parquet"
 SPLIT = "data/splits.json"
@@ -46,18 +47,33 @@ class Export:
     notes: tuple[str, ...]
 
 
-def export_data(workspace: Workspace, target: Path, progress: Progress) -> Export:
+@dataclass(frozen=True)
+class TrainingSubset:
+    """The training images of a learning curve's point; of one seed the larger subset contains the smaller."""
+
+    per_class: int
+    seed: int = 0
+
+
+def export_data(
+    workspace: Workspace, target: Path, progress: Progress, *, subset: TrainingSubset | None = None
+) -> Export:
     """Write the real images' manifest to a .csv, .jsonl or .parquet file, or the images to a new folder.
 
-    The split is filled in when the workspace has one. In .csv (and the folder's metadata.csv), cells that a spreadsheet
+    With a `subset` only its training images are written, beside all validation and test images.
+
+    The split is filled in when the workspace has one. In .csv (and the folder's images.csv), cells that a spreadsheet
     would run as a formula begin with an apostrophe. A folder holds train/, validation/ and test/, each with its images
-    and metadata.csv (`file_name`, `label`, ...), masks/ and a data card; it appears whole or not at all.
+    and metadata.parquet (`file_name`, `label`, ...), masks/, images.csv of all for people and a data card; it appears
+    whole or not at all.
 
     Raises:
         DataError: nothing was imported yet, the target is there already, or its suffix is unknown.
         StorageError: the disk is full, read-only or not permitted.
     """
     manifest, n_unused = _manifest(workspace)
+    if subset is not None:
+        manifest = _with_subset(manifest, subset)
     target = Path(os.path.abspath(target.expanduser()))
     _check_target(target)
     by_split = dict(Counter(str(name) for name in manifest["split"].fillna(UNSPLIT)))
@@ -92,6 +108,15 @@ def _manifest(workspace: Workspace) -> tuple[pd.DataFrame, int]:
     return table, len(manifest) - len(table)
 
 
+def _with_subset(manifest: pd.DataFrame, subset: TrainingSubset) -> pd.DataFrame:
+    is_training = (manifest["split"] == "train").fillna(False)
+    if not is_training.any():
+        raise DataError("there are no training images to take a subset of", todo="run `tenfold data split` first")
+    chosen = nested_subset(manifest[is_training], per_class=subset.per_class, seed=subset.seed)
+    kept = manifest["split"].isin(["val", "test"]) | manifest["image_id"].isin(chosen)
+    return manifest[kept.to_numpy(dtype=bool)].reset_index(drop=True)
+
+
 def _check_target(target: Path) -> None:
     if target.suffix.lower() not in TABLE_SUFFIXES and target.suffix:
         raise DataError(
@@ -124,8 +149,12 @@ def _write_folder(workspace: Workspace, manifest: pd.DataFrame, folder: Path, pr
                 _copy(workspace, row["mask_path"], folder / MASKS_FOLDER / f"{row['image_id']}.png")
                 n_masks += 1
             task.advance()
+    # Parquet: the types of CSV columns are guessed from each split's own cells, and readers refuse splits that differ.
     for folder_name, part in table.groupby(places.to_numpy(), sort=True):
-        write_text_atomic(folder / str(folder_name) / "metadata.csv", csv_text(part))
+        with write_atomic(folder / str(folder_name) / "metadata.parquet") as temporary:
+            part.to_parquet(temporary, index=False)
+    everything = table.assign(file_name=places.to_numpy() + "/" + table["file_name"])
+    write_text_atomic(folder / "images.csv", csv_text(everything))
     return n_masks
 
 

@@ -16,7 +16,7 @@ from tenfold.data.importers import SourceOptions, list_source
 from tenfold.data.manifest import read_manifest, write_manifest
 from tenfold.data.splits import read_sealed_split, seal_split, with_split
 from tenfold.intake import export
-from tenfold.intake.export import Export, export_data
+from tenfold.intake.export import Export, TrainingSubset, export_data
 from tests.tiny_data import make_tiny_workspace
 
 
@@ -46,7 +46,7 @@ def test_formulas_are_made_harmless(tiny: Workspace, tmp_path: Path) -> None:
     write_manifest(manifest, path)
     exported(tiny, tmp_path / "out.csv")
     exported(tiny, tmp_path / "folder")
-    for text in ((tmp_path / "out.csv").read_text(), (tmp_path / "folder/test/metadata.csv").read_text()):
+    for text in ((tmp_path / "out.csv").read_text(), (tmp_path / "folder/images.csv").read_text()):
         assert "'=cmd()" in text and ",=cmd()" not in text and ',"=cmd()' not in text
     assert set(read_manifest(tmp_path / "out.csv")["attr.note"]) == {"=cmd()|' /C calc'!A0"}
 
@@ -55,7 +55,7 @@ def test_a_folder_is_an_imagefolder_with_a_card(tiny: Workspace, tmp_path: Path)
     written = exported(tiny, tmp_path / "folder")
     assert (written.kind, written.n_images, written.n_masks) == ("imagefolder", 16, 0)
     for name, count in {"train": 8, "validation": 4, "test": 4}.items():
-        rows = pd.read_csv(tmp_path / "folder" / name / "metadata.csv")
+        rows = pd.read_parquet(tmp_path / "folder" / name / "metadata.parquet")
         assert list(rows.columns[:2]) == ["file_name", "label"]
         assert sorted(rows["file_name"]) == sorted(path.name for path in (tmp_path / "folder" / name).glob("*.png"))
         assert len(rows) == count
@@ -77,7 +77,7 @@ def test_masks_come_along(tiny: Workspace, tmp_path: Path) -> None:
     write_manifest(manifest, path)
     assert exported(tiny, tmp_path / "folder").n_masks == 1
     assert (tmp_path / f"folder/masks/{first}.png").is_file()
-    rows = pd.concat(pd.read_csv(found) for found in (tmp_path / "folder").glob("*/metadata.csv"))
+    rows = pd.concat(pd.read_parquet(found) for found in (tmp_path / "folder").glob("*/metadata.parquet"))
     assert set(rows["mask"].dropna()) == {f"masks/{first}.png"}
 
 
@@ -151,3 +151,20 @@ def test_images_outside_the_split_are_told(tiny: Workspace, tmp_path: Path) -> N
     done = exported(tiny, tmp_path / "out.csv")
     assert done.n_images == len(manifest) - 1
     assert "1 images are in no part of the split and were left out." in done.notes
+
+
+def test_subsets_for_a_learning_curve_nest(tiny: Workspace, tmp_path: Path) -> None:
+    def training_ids(size: int) -> set[str]:
+        target = tmp_path / f"{size}.csv"
+        export_data(tiny, target, NullProgress(), subset=TrainingSubset(size, seed=3))
+        table = read_manifest(target)
+        assert (table["split"] == "test").sum() == n_test
+        train = table[table["split"] == "train"]
+        assert set(train["label"].value_counts()) == {size}
+        return set(train["image_id"].astype(str))
+
+    manifest = read_manifest(tiny.resolve("data/manifest.parquet"))
+    n_test = (with_split(manifest, read_sealed_split(tiny.resolve("data/splits.json")))["split"] == "test").sum()
+    assert training_ids(1) < training_ids(2)
+    with pytest.raises(DataError, match="10000 images per class are not there"):
+        training_ids(10_000)
