@@ -272,7 +272,7 @@ def _import_external(
             expected="both, for images that were generated elsewhere; neither, for real ones",
             todo="Add --generator NAME (what generated them)." if is_synthetic else "Add --synthetic.",
         )
-    from tenfold.core.executor import make_executor
+    from tenfold.distributed.choice import choose_executor
     from tenfold.intake.preview import preview_external
     from tenfold.recipes.data_intake import check_place, import_external, load_external_settings
 
@@ -280,7 +280,7 @@ def _import_external(
     check_place(out)
     if not _goes_on(preview_external(config), *answers, console):
         return
-    with make_executor(*executor) as workers, console.progress() as progress:
+    with choose_executor(*executor) as workers, console.progress() as progress:
         result = import_external(config, out, workers, progress)
     data_tables.show_external(result, console)
 
@@ -310,9 +310,9 @@ def _run(
     work: Callable[..., DataSummary], settings: DataSettings, folder: Path, executor: tuple[str, int | None],
     console: Console,
 ) -> None:  # fmt: skip
-    from tenfold.core.executor import make_executor
+    from tenfold.distributed.choice import choose_executor
 
-    with make_executor(*executor) as workers, console.progress() as progress:
+    with choose_executor(*executor) as workers, console.progress() as progress:
         summary = work(settings, folder, workers, progress)
     data_tables.show_summary(summary, console)
 

@@ -20,7 +20,14 @@ Settings = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
 Mini = Annotated[bool, typer.Option("--mini", help="The recipe's one-minute variant, for a first look.")]
 ExecutorName = Annotated[
-    str, typer.Option("--executor", metavar="serial|processes", help="One after another, or worker processes.")
+    str,
+    typer.Option(
+        "--executor", metavar="serial|processes|ray", help="One after another, worker processes, or a Ray cluster."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster (`auto` finds one); else this machine alone."),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; as many as usable cores when not given.")

@@ -11,7 +11,7 @@ import typer
 
 from tenfold.cli import session
 from tenfold.cli.console import Console
-from tenfold.cli.options import Debug, DryRun, ExecutorName, Json, Mini, Quiet, Settings, Workers, WorkspaceDir
+from tenfold.cli.options import Address, Debug, DryRun, ExecutorName, Json, Mini, Quiet, Settings, Workers, WorkspaceDir
 from tenfold.cli.progress import readable_seconds
 from tenfold.recipes.naming import default_workspace
 
@@ -55,6 +55,7 @@ def demo(
     dry_run: DryRun = False,
     executor: ExecutorName = "processes",
     workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -66,7 +67,7 @@ def demo(
     """
     place = workspace or default_workspace("demo", mini=mini)
     console = session.open_console(quiet, as_json, debug, place)
-    _run("demo", place, settings or (), mini, dry_run, (executor, workers), console)
+    _run("demo", place, settings or (), mini, dry_run, (executor, workers, address), console)
 
 
 def run(
@@ -77,6 +78,7 @@ def run(
     dry_run: DryRun = False,
     executor: ExecutorName = "processes",
     workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -87,7 +89,7 @@ def run(
     """
     place = workspace or default_workspace(recipe, mini=mini)
     console = session.open_console(quiet, as_json, debug, place)
-    _run(recipe, place, settings or (), mini, dry_run, (executor, workers), console)
+    _run(recipe, place, settings or (), mini, dry_run, (executor, workers, address), console)
 
 
 def report(
@@ -112,26 +114,25 @@ def _run(
     settings: Sequence[str],
     mini: bool,
     dry_run: bool,
-    executor: tuple[str, int | None],
+    executor: tuple[str, int | None, str | None],
     console: Console,
 ) -> None:
+    from tenfold.distributed.choice import choose_executor
     from tenfold.recipes.loader import load_recipe
 
     recipe = load_recipe(name, settings, mini=mini)
     if dry_run:
-        from tenfold.core.executor import make_executor
         from tenfold.recipes.preview import preview_recipe
 
-        with console.progress() as progress:
-            preview = preview_recipe(recipe, make_executor(*executor).worker_count, progress)
+        with choose_executor(*executor) as pool, console.progress() as progress:
+            preview = preview_recipe(recipe, pool.worker_count, progress)
         _show_preview(preview, console)
         return
-    from tenfold.core.executor import make_executor
     from tenfold.recipes.runner import run_recipe
 
     for note in recipe.trimmed:
         console.line(f"Trimmed: {note}")
-    with make_executor(*executor) as workers, console.progress() as progress:
+    with choose_executor(*executor, shared_folder=workspace.absolute()) as workers, console.progress() as progress:
         summary = run_recipe(recipe, workspace, workers, progress)
     _show_summary(summary, console)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from tenfold.core.device import THREAD_VARIABLES, limit_threads, limited_threads
+from tenfold.core.device import THREAD_VARIABLES, limit_threads, limited_threads, resolve_device
 from tenfold.core.errors import InputError, StageError
 
 Task = TypeVar("Task")
@@ -30,6 +30,9 @@ class Executor(Protocol):
     """Runs tasks; answers come in order of completion, each with its task's index."""
 
     worker_count: int
+
+    def device(self, asked: str) -> str:
+        """The device that a worker computes on: `auto` is decided by what workers have."""
 
     def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
         """Yield (index, function(tasks[index])). A task's exception ends the iteration and is raised as it is."""
@@ -45,6 +48,10 @@ class SerialExecutor:
     """One task after another in this process, on one thread: the same bits as a worker process gives."""
 
     worker_count: int = 1
+
+    def device(self, asked: str) -> str:
+        """This machine's device; InputError when it has no such one."""
+        return resolve_device(asked)
 
     def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
         """Yield (index, answer) in the tasks' order."""
@@ -74,6 +81,10 @@ class ProcessExecutor:
             raise InputError(f"{workers} workers cannot work", expected="at least one worker")
         self.worker_count = workers
         self._pool: ProcessPoolExecutor | None = None
+
+    def device(self, asked: str) -> str:
+        """This machine's device; InputError when it has no such one."""
+        return resolve_device(asked)
 
     def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
         """Yield (index, answer) in order of completion; leaving the iteration early ends the workers."""
@@ -134,6 +145,17 @@ class ProcessExecutor:
             worker.kill()
         for worker in workers:
             worker.join(timeout=5)
+
+
+def in_order(answers: Iterator[tuple[int, Answer]]) -> Iterator[Answer]:
+    """The answers of `Executor.map` in the order of their tasks; those that come early wait, no others are kept."""
+    waiting: dict[int, Answer] = {}
+    number = 0
+    for index, answer in answers:
+        waiting[index] = answer
+        while number in waiting:
+            yield waiting.pop(number)
+            number += 1
 
 
 def make_executor(name: str, workers: int | None = None) -> SerialExecutor | ProcessExecutor:
