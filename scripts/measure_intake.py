@@ -1,13 +1,14 @@
 """Measure the import against a bare Pillow decode loop, the near-duplicate search, and memory over many rows.
 
-    python scripts/measure_intake.py speed [--images N] [--repeats R]     made photographs of four sizes
+    python scripts/measure_intake.py speed [--images N] [--repeats R]     made photographs of five sizes
     python scripts/measure_intake.py folder PATH                          the images of a folder per class
     python scripts/measure_intake.py hashes [--count 100000]              near-duplicate search
     python scripts/measure_intake.py memory [--rows 100000]               peak memory of an import of many small images
 
-Run it with OMP_NUM_THREADS=1. Ours and the loop run in the same process, in turn; medians with their range are printed.
-One core: one thread here, no worker processes, by CPU seconds too, which other work on the machine disturbs less. Two
-cores: two worker processes, against two bare loops at the same time.
+Run it with OMP_NUM_THREADS=1. `--temporary DIR` says where images and workspaces are made: on a file system in memory
+(/dev/shm) the figures are those of the work, on a disk those of its file creation too. All ways take turns; medians
+with their range are printed. One core: one thread, no worker processes, by CPU seconds, which other work on the machine
+disturbs less. Two cores: two warm workers by the clock, against two bare loops at the same time.
 """
 
 from __future__ import annotations
@@ -17,23 +18,27 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from tenfold.core.environment import peak_memory_bytes
 from tenfold.core.executor import Executor, ProcessExecutor, SerialExecutor
-from tenfold.core.hashing import sha256_file
+from tenfold.core.hashing import sha256_bytes, sha256_file
 from tenfold.core.progress import NullProgress
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import decode_picture, square_picture
+from tenfold.data.images import FAST_PNG, decode_picture, encode_png, square_picture
 from tenfold.data.near_duplicates import near_duplicate_clusters, perceptual_hash
 from tenfold.intake.config import IntakeConfig
 from tenfold.intake.run import run
 
-SIZES = ((4000, 3000), (1600, 1200), (1024, 768), (600, 450), (180, 180))
-"""A phone's photograph; ISIC 2020; Fitzpatrick 17k; HAM10000; its small copies."""
+SIZES = {(4000, 3000): 0.03, (1600, 1200): 0.5, (1024, 768): 1.0, (600, 450): 1.0, (180, 180): 1.0}
+"""A phone's photograph; ISIC 2020; Fitzpatrick 17k; HAM10000; its small copies; and the share of `--images` to make."""
+
+CORES = 2
 
 
 def bare_loop(paths: Sequence[Path]) -> int:
@@ -45,56 +50,81 @@ def bare_loop(paths: Sequence[Path]) -> int:
 
 
 def check_loop(paths: Sequence[Path]) -> int:
-    """What an import must do with a file at least: hash it, decode it, hash its picture. No image is written."""
+    """The least a check must do with a file: hash it, decode it, cut and resize it, hash its picture."""
     for path in paths:
         sha256_file(path)
-        _, picture = decode_picture(path)
-        perceptual_hash(square_picture(picture, 64, "center_crop"))
+        perceptual_hash(square_picture(decode_picture(path)[1], 64))
+    return len(paths)
+
+
+def write_loop(paths: Sequence[Path], folder: Path) -> int:
+    """The least an import must do: the same, and the canonical PNG file with its hash."""
+    for number, path in enumerate(paths):
+        sha256_file(path)
+        canonical = square_picture(decode_picture(path)[1], 64)
+        perceptual_hash(canonical)
+        png = encode_png(canonical, level=FAST_PNG)
+        sha256_bytes(png)
+        (folder / f"{number}.png").write_bytes(png)
     return len(paths)
 
 
 def measure_speed(images: int, repeats: int) -> None:
     """The table of rates for made photographs."""
-    with tempfile.TemporaryDirectory() as folder, ProcessExecutor(2) as executor:
-        list(executor.map(bare_loop, [(), ()]))
-        for width, height in SIZES:
-            count = max(16, min(images, int(images * 4e5 / (width * height))))
-            root = make_photographs(Path(folder) / f"{width}", width, height, count)
+    with tempfile.TemporaryDirectory() as folder, ProcessExecutor(CORES) as executor:
+        for (width, height), share in SIZES.items():
+            root = make_photographs(Path(folder) / f"{width}", width, height, max(16, round(images * share)))
             report(f"{width} x {height}", root, repeats, executor)
 
 
 def measure_folder(root: Path, repeats: int) -> None:
     """The same for real images, which stay where they are."""
-    with ProcessExecutor(2) as executor:
-        list(executor.map(bare_loop, [(), ()]))
+    with ProcessExecutor(CORES) as executor:
         report(root.name, root, repeats, executor)
 
 
 def report(title: str, root: Path, repeats: int, executor: ProcessExecutor) -> None:
-    """Three lines: on one core by the clock and by CPU time, and on two cores."""
+    """Four lines on one core, by CPU seconds, and one on two cores."""
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    bare_loop(paths)
-    both: dict[str, Callable[[], object]] = {
-        "bare": lambda: bare_loop(paths), "ours": lambda: import_folder(root, SerialExecutor())
-    }  # fmt: skip
-    show(title, "1 core", len(paths), {name: [seconds(work) for _ in range(repeats)] for name, work in both.items()})
-    cpu = {name: [seconds(work, time.process_time) for _ in range(repeats)] for name, work in both.items()}
-    show(title, "1 core, CPU seconds", len(paths), cpu)
-    cpu["ours"] = [seconds(lambda: check_loop(paths), time.process_time) for _ in range(repeats)]
-    show(title, "1 core, CPU seconds, hashing, decoding and perceptual hash alone", len(paths), cpu)
-    times: dict[str, list[float]] = {"bare": [], "ours": []}
+    halves = [paths[number::CORES] for number in range(CORES)]
+    serial = SerialExecutor()
+    # Libraries and workers are warm, and files in the system's cache, before the clock starts. The bare loop comes
+    # first: workers that start for a function of the package would not load this script.
+    list(executor.map(bare_loop, halves))
+    import_folder(root, serial)
+    import_folder(root, executor)
+    one: dict[str, list[float]] = {"bare": [], "check": [], "write": [], "import": []}
+    two: dict[str, list[float]] = {"bare": [], "import": []}
+    busy: list[float] = []
     for _ in range(repeats):
-        times["bare"].append(seconds(lambda: list(executor.map(bare_loop, [paths, paths]))) / 2)
-        times["ours"].append(seconds(lambda: import_folder(root, executor)))
-    show(title, "2 cores", len(paths), times)
+        with tempfile.TemporaryDirectory() as folder:
+            one["bare"].append(seconds(lambda: bare_loop(paths), time.process_time))
+            one["check"].append(seconds(lambda: check_loop(paths), time.process_time))
+            one["write"].append(seconds(partial(write_loop, paths, Path(folder)), time.process_time))
+            one["import"].append(seconds(lambda: import_folder(root, serial), time.process_time))
+        two["bare"].append(seconds(lambda: list(executor.map(bare_loop, halves))))
+        before = cpu_seconds()
+        two["import"].append(seconds(lambda: import_folder(root, executor)))
+        busy.append((cpu_seconds() - before) / two["import"][-1] / CORES)
+    show(f"{title}, 1 core, CPU seconds", len(paths), one)
+    show(f"{title}, {CORES} cores, {statistics.median(busy):.0%} busy in the import", len(paths), two)
+    print(f"    load of the machine: {psutil.getloadavg()[0]:.1f}", flush=True)
 
 
-def show(title: str, how: str, count: int, times: Mapping[str, Sequence[float]]) -> None:
-    """One line: images a second of both ways (median and range), and their ratio."""
-    rates = {name: sorted(count / taken for taken in found) for name, found in times.items()}
-    shown = ", ".join(f"{name} {statistics.median(r):.1f} ({r[0]:.1f}-{r[-1]:.1f})" for name, r in rates.items())
-    ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
-    print(f"{title}: {count} images, {how}, images/s: {shown}; ratio {ratio:.2f}", flush=True)
+def cpu_seconds() -> float:
+    """CPU time of this process and its workers so far."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+
+def show(title: str, count: int, times: Mapping[str, Sequence[float]]) -> None:
+    """Images a second of each way (median and range), and its ratio to the bare loop."""
+    bare = statistics.median(times["bare"])
+    print(f"{title}, {count} images:")
+    for name, found in times.items():
+        median = statistics.median(found)
+        rates = f"{count / median:8.1f} ({count / max(found):.1f}-{count / min(found):.1f}) images/s"
+        print(f"    {name:6} {rates}, {median / count * 1e3:6.2f} ms each, ratio {bare / median:.2f}", flush=True)
 
 
 def import_folder(root: Path, executor: Executor) -> int:
@@ -160,7 +190,7 @@ def measure_memory(rows: int) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path, compress_level=1)
             with ProcessExecutor(2) as executor:
-                taken = seconds(lambda root=root, executor=executor: import_folder(root, executor))
+                taken = seconds(partial(import_folder, root, executor))
             peak = peak_memory_bytes() / 2**20
             print(f"{count} rows: {taken:.0f} s, peak of the main process {peak:.0f} MiB", flush=True)
 
@@ -170,11 +200,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("speed", "folder", "hashes", "memory"))
     parser.add_argument("path", nargs="?", type=Path)
-    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--temporary", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--rows", type=int, default=100_000)
     told = parser.parse_args()
+    if told.temporary is not None:
+        tempfile.tempdir = str(told.temporary)
     if told.what == "speed":
         measure_speed(told.images, told.repeats)
     elif told.what == "folder":

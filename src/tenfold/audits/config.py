@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from tenfold.core.config import StageConfig
+from tenfold.core.config import FolderName, StageConfig
 
 
 class AuditConfig(StageConfig):
     """Look for copies, missing variety and telltale differences in synthetic/<synthetic>."""
 
-    name: str = Field(pattern=r"^[\w.-]+$", description="folder name under audits/")
-    synthetic: str = Field(pattern=r"^[\w.-]+$", description="folder name under synthetic/")
+    name: FolderName = Field(description="folder name under audits/")
+    synthetic: FolderName = Field(description="folder name under synthetic/")
     training_ids: tuple[str, ...] = Field(
         (), description="real images the generator was fitted on; none: the ancestors the set names"
     )

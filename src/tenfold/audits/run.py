@@ -25,7 +25,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
-from tenfold.data.datasets import label_indices, load_images
+from tenfold.data.datasets import check_one_codec, label_indices, load_images
 from tenfold.data.findings import Finding, findings_table, flagged_ids
 from tenfold.data.manifest import labels_of, read_manifest, select_images, unpack_ancestors
 from tenfold.data.splits import group_keys, read_sealed_split, with_split
@@ -77,6 +77,7 @@ def run(config: AuditConfig, workspace: Workspace, executor: Executor, progress:
         return stage.result()
     rows = read_manifest(synthetic_path)
     real = with_split(read_manifest(manifest_path), read_sealed_split(split_path))
+    check_one_codec(real, rows)
     with progress.task(f"Auditing {config.synthetic}", 4) as task:
         synthetic, training, unseen = _load(workspace, rows, real, config.training_ids)
         task.advance()

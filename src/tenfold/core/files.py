@@ -23,6 +23,8 @@ _STORAGE_FAULTS = {
     errno.EROFS: ("the file system is read-only", "Choose a workspace on a disk that can be written."),
     errno.EACCES: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),
     errno.ENOENT: ("the folder is gone or cannot be made", "Choose another folder, or run again."),
+    errno.EEXIST: ("a file lies where a folder is to be made", "Move the file away, or choose another name."),
+    errno.EFBIG: ("the file would be larger than this system lets you write", "Raise the limit (`ulimit -f`)."),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder."),
     errno.ENAMETOOLONG: ("the path is too long for the file system", "Choose a shorter name."),
     errno.EPERM: ("writing is not permitted", "Give yourself the right to write there, or choose another folder."),
@@ -64,19 +66,24 @@ def write_json_atomic(path: str | Path, obj: Any) -> None:
 
     Numpy scalars and arrays become numbers and lists. Raises StageError for a number that is not finite.
     """
-    try:
-        text = json.dumps(obj, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError as error:
-        raise StageError(
-            f"a value cannot be written as JSON: {error}",
-            where=str(path),
-            expected="finite numbers, or null where there is none",
-            todo="This is a fault of the stage, not of your data: please report it.",
-        ) from error
-    with write_atomic(path) as temporary, open(temporary, "wb") as stream:
-        stream.write(text.encode("utf-8") + b"\n")
+    with write_atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        try:
+            stream.writelines(_encoder().iterencode(obj))
+        except ValueError as error:
+            raise StageError(
+                f"a value cannot be written as JSON: {error}",
+                where=str(path),
+                expected="finite numbers, or null where there is none",
+                todo="This is a fault of the stage, not of your data: please report it.",
+            ) from error
+        stream.write("\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def plain_json(obj: Any) -> Any:
+    """The object as `read_json` gives it after `write_json_atomic`."""
+    return json.loads(_encoder().encode(obj))
 
 
 def read_json(path: str | Path) -> Any:
@@ -119,6 +126,10 @@ def storage_errors(path: str | Path) -> Iterator[None]:
             raise
         what, todo = _STORAGE_FAULTS[errno.ENOSPC]
         raise StorageError(what, where=str(path), todo=todo) from error
+
+
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tenfold.core.environment import describe_environment, peak_memory_bytes
 from tenfold.core.errors import DataError, StageError
-from tenfold.core.files import read_json, remove_temporary_files, storage_errors, write_json_atomic
+from tenfold.core.files import plain_json, read_json, remove_temporary_files, storage_errors, write_json_atomic
 from tenfold.core.hashing import sha256_json, sha256_path
 from tenfold.core.workspace import Workspace
 
@@ -91,10 +91,10 @@ class StageRun:
             peak_memory_bytes=peak_memory_bytes(),
             tenfold_version=environment["tenfold"] or "",
         )
-        write_json_atomic(self.folder / _RECORD, asdict(record))
+        write_json_atomic(self.folder / _RECORD, asdict(replace(record, outputs={})) | {"outputs": record.outputs})
         (self.folder / _STARTED).unlink(missing_ok=True)
-        # Read back, so that a first run and a resumed one hand on the same plain JSON values.
-        return Result(self.stage, self.folder, record.outputs, read_run_record(self.folder).summary)
+        # As read back, so that a first run and a resumed one hand on the same plain JSON values.
+        return Result(self.stage, self.folder, record.outputs, plain_json(summary))
 
     def _hashed(self, outputs: Iterable[Path]) -> dict[str, str]:
         hashes = {}

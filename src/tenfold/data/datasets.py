@@ -18,8 +18,9 @@ def load_images(workspace: Workspace, manifest: pd.DataFrame) -> NDArray[np.uint
     """The images (N, H, W, 3) uint8 of the rows, in their order; (0, 0, 0, 3) of no rows.
 
     Raises DataError, or FaultsError for several, naming every file that is missing, unreadable or of another size than
-    the first.
+    the first; and for real and synthetic images of different codecs (`check_one_codec`).
     """
+    check_one_codec(manifest)
     images: list[NDArray[np.uint8]] = []
     faults: list[TenfoldError] = []
     for path in manifest["path"]:
@@ -40,6 +41,24 @@ def load_images(workspace: Workspace, manifest: pd.DataFrame) -> NDArray[np.uint
     if faults:
         raise faults[0] if len(faults) == 1 else FaultsError(faults)
     return np.stack(images) if images else np.empty((0, 0, 0, 3), dtype=np.uint8)
+
+
+def check_one_codec(*manifests: pd.DataFrame) -> None:
+    """Raise DataError when real and synthetic images are of different codecs, by which a model would tell the origin.
+
+    Real images are kept as PNG; synthetic ones may be written as JPEG to save room, which is for looking and sharing.
+    """
+    codecs: dict[str, set[str]] = {"real": set(), "synthetic": set()}
+    for manifest in manifests:
+        for source, path in zip(manifest["source"], manifest["path"], strict=True):
+            codecs.get(str(source), set()).add(str(path).rpartition(".")[2].lower())
+    if codecs["real"] and codecs["synthetic"] - codecs["real"]:
+        raise DataError(
+            f"the synthetic images are {' and '.join(sorted(codecs['synthetic']))} files, the real ones "
+            f"{' and '.join(sorted(codecs['real']))}",
+            expected="one codec for both: what it does to the pixels tells them apart, whatever they show",
+            todo="Generate the set again with file_format png.",
+        )
 
 
 def label_indices(manifest: pd.DataFrame, labels: Sequence[str] | None = None) -> NDArray[np.int64]:

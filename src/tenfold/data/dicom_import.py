@@ -21,6 +21,7 @@ from tenfold.data.label_spelling import one_spelling, tidy
 from tenfold.data.pseudonyms import Pseudonyms
 from tenfold.data.source_files import RefusedFileError, SourceFiles
 from tenfold.data.source_options import SourceOptions
+from tenfold.data.unread_files import count_unread
 
 INDEX_FILE = "DICOMDIR"
 
@@ -72,7 +73,7 @@ def list_dicom(source: Path, options: SourceOptions) -> Listing:
     else:
         labeled = _by_folder(found, str(source))
         lost = {number: _with_folder(row, items[number], labeled) for number, row in lost.items()}
-    labeled = replace(labeled, notes=(*labeled.notes, *notes_on_lost(len(lost))))
+    labeled = replace(labeled, notes=(*labeled.notes, *notes_on_lost(len(lost)), *files.passed_over.counts()))
     return _listing(files.root, labeled, [*refused, *lost.values()], options, options.pseudonyms)
 
 
@@ -93,9 +94,12 @@ def _items(files: SourceFiles, source: Path, table: Path | None) -> tuple[list[I
             refused.append(QuarantineRow(error.reason, name, detail=f"{error.detail} ({place})"))
             continue
         if is_dicom(real):
-            items.append(ImportItem(real, files.name_of(path), ""))
+            items.append(ImportItem(str(real), files.name_of(path), ""))
         else:
             refused.append(QuarantineRow("not_an_image", name, detail=f"no DICOM file ({place})"))
+    if source.is_dir():
+        told = {files.name_of(path) for path in walk(files.root)}
+        count_unread(files, [files.root], lambda path: files.name_of(path) in told)
     return items, refused
 
 
@@ -170,6 +174,7 @@ def _listing(
     items = [item for file in wanted for item in chosen.items.get(file.number, ())]
     left = [chosen.left[file.number] for file in wanted if file.number in chosen.left]
     rows = [row for row in (*refused, *labeled.quarantined) if classes is None or row.label in (None, *classes)]
+    counts.update(row.label for row in (*refused, *labeled.quarantined) if row.label)
     others = {label: counts[label] for label in sorted(counts) if classes is not None and label not in classes}
     columns = {"label": labeled.column} if labeled.column else {}
     return Listing(

@@ -15,7 +15,8 @@ from tenfold.data.dicom_labels import WAYS, is_identifying, plain_name
 from tenfold.data.import_items import QuarantineRow
 from tenfold.data.label_spelling import tidy
 from tenfold.data.table_columns import ColumnMatch, manifest_fields, match_columns
-from tenfold.data.table_reading import TABLE_SUFFIXES, TableRow, read_columns, read_table
+from tenfold.data.table_reading import read_columns, read_table
+from tenfold.data.table_rows import TABLE_SUFFIXES, TableRow
 
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "file": ("file", "filename", "path", "filepath", "image", "imagepath", "imagefile", "filelocation", "folder"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.workspace import holds_workspace
 from tenfold.data.dicom_header import is_dicom
-from tenfold.data.import_items import ImportItem, Listing, QuarantineRow, check_classes
+from tenfold.data.import_items import NO_FIELDS, ImportItem, Listing, QuarantineRow, Record, check_classes
 from tenfold.data.label_spelling import one_spelling, tidy
 from tenfold.data.masks import MASK_FOLDERS, MaskFinder, mask_base
 from tenfold.data.source_files import RefusedFileError, SourceFiles, is_hidden, is_image_name
+from tenfold.data.unread_files import count_unread
 
 SIDECAR_REASON = "a .txt file of the image's stem"
 MASK_REASON = "a mask file of the image's name, beside it or in a masks folder"
@@ -23,9 +24,9 @@ MASK_REASON = "a mask file of the image's name, beside it or in a masks folder"
 def import_folder(source: Path, classes: Sequence[str] | None = None) -> Listing:
     """List the images of a folder with one subfolder per class (or `images/` with one each), in sorted order.
 
-    Subfolders of a class belong to it. Files that are no images, and links that leave the folder, are quarantined;
-    hidden files are passed over. DataError when the folder is missing, empty or has no class folders, or a chosen class
-    is unknown.
+    Subfolders of a class belong to it. Files that are no images, and links that leave the folder, are quarantined; what
+    lies elsewhere in the source, hidden images and empty folders are counted in notes. DataError when the folder is
+    missing, empty or has no class folders, or a chosen class is unknown.
     """
     if not source.is_dir():
         raise DataError("there is no such folder", where=str(source), expected="a folder with one subfolder per class")
@@ -51,8 +52,8 @@ def import_folder(source: Path, classes: Sequence[str] | None = None) -> Listing
     for name in folders:
         if classes is not None and label_of[name] not in classes:
             others[_as_text(label_of[name])] += counts[name]
-    notes = (*spelling.notes, *(reader.note_unused_masks() if classes is None else ()))
-    return reader.listing(others, notes)
+    reader.count_unread(top / name for name in folders if label_of[name] not in (classes or label_of.values()))
+    return reader.listing(others, spelling.notes)
 
 
 def has_class_folders(source: Path) -> bool:
@@ -135,29 +136,27 @@ class FolderReader:
                 self._quarantined.append(QuarantineRow(reason, self.files.name_of(path), label=shown, detail=detail))
 
     def listing(self, others: Counter[str], notes: Sequence[str], **reasons: str) -> Listing:
-        """What was listed, with the reasons of the columns that were filled."""
+        """What was listed, with the reasons of the columns that were filled, and notes on what was passed over."""
         told = {"label": "the name of the class folder", **reasons}
         if any("caption" in item.fields for item in self._items):
             told["caption"] = SIDECAR_REASON
-        if any(item.mask_path is not None for item in self._items):
+        if any(item.mask_file is not None for item in self._items):
             told["mask"] = MASK_REASON
         return Listing(
-            self.files.root, tuple(self._items), tuple(self._quarantined), dict(others), notes=tuple(notes),
-            reasons=told, format="folder",
+            self.files.root, tuple(self._items), tuple(self._quarantined), dict(others),
+            notes=(*notes, *self.files.passed_over.notes()), reasons=told, format="folder",
         )  # fmt: skip
 
-    def note_unused_masks(self) -> list[str]:
-        """A note on files in the root's mask folders that are the mask of no listed image."""
-        used = {item.mask_path for item in self._items}
-        notes = []
-        for name in sorted(self.files.names_in(self.files.root)):
-            folder = self.files.root / name
-            if name.lower() in MASK_FOLDERS and any(mask is not None and folder in mask.parents for mask in used):
-                unused = [path for path in image_files(folder) if path not in used]
-                if unused:
-                    example = self.files.name_of(unused[0])
-                    notes.append(f"{len(unused)} files in {name}/ are the mask of no listed image, e.g. {example}")
-        return notes
+    def count_unread(self, others: Iterable[Path]) -> None:
+        """Count in notes what was seen and not read, except in the folders of `others`, classes that are not wanted."""
+        names = {item.name for item in self._items} | {row.path for row in self._quarantined}
+        masks = {item.mask_file for item in self._items}
+
+        def is_read(path: Path) -> bool:
+            is_listed = self.files.name_of(path) in names or path in self.files.captions
+            return is_listed or os.path.realpath(path) in masks
+
+        count_unread(self.files, [self.files.root], is_read, set(others))
 
     def _list_file(self, path: Path, label: str, fields: dict[str, Any]) -> tuple[str, str] | None:
         if path.is_dir():
@@ -184,9 +183,12 @@ class FolderReader:
         except RefusedFileError as error:
             return error.reason, error.detail
         caption = self.files.sidecar_caption(path)
-        told = {**fields} if caption is None else {**fields, "caption": caption, "attr.caption_source": "sidecar"}
+        if caption is not None:
+            fields = {**fields, "caption": caption, "attr.caption_source": "sidecar"}
         mask = self._masks.beside(path) or self._masks.beside(real)
-        self._items.append(ImportItem(real, self.files.name_of(path), label, fields=told, mask_path=mask))
+        told = Record(fields) if fields else NO_FIELDS
+        name, mask_file = self.files.name_of(path), None if mask is None else str(mask)
+        self._items.append(ImportItem(str(real), name, label, fields=told, mask_file=mask_file))
         return None
 
     def _has_image(self, folder: Path, stem: str) -> bool:
@@ -218,7 +220,14 @@ def _is_text(name: str) -> bool:
 
 
 def _raise_without_classes(source: Path, top: Path) -> None:
-    has_images = any(is_image_name(name) for name in os.listdir(top))
+    names = sorted(os.listdir(top))
+    has_images = any(map(is_image_name, names))
+    hidden = [name for name in names if is_hidden(name) and (top / name).is_dir() and any(image_files(top / name))]
+    if hidden and not has_images:
+        raise DataError(
+            f"the folder holds images in hidden folders only: {', '.join(hidden[:5])}", where=str(source),
+            expected="class folders whose names begin with no dot", todo="rename the folders",
+        )  # fmt: skip
     raise DataError(
         "the images lie in no class folder" if has_images else "the folder holds no images",
         where=str(source),

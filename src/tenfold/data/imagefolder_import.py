@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tenfold.core.errors import DataError
 from tenfold.data.folder_import import FolderReader, class_folders, image_files
-from tenfold.data.import_items import Listing, check_classes
+from tenfold.data.import_items import Listing, Record, check_classes
 from tenfold.data.label_spelling import one_spelling, tidy
 from tenfold.data.source_files import SourceFiles
-from tenfold.data.table_columns import USUAL_NAMES
+from tenfold.data.table_columns import USUAL_NAMES, match_columns
 from tenfold.data.table_import import list_table
 from tenfold.data.table_layout import TableLayout
-from tenfold.data.table_reading import Table, TableRow, read_columns, read_table
+from tenfold.data.table_reading import read_columns, read_table
+from tenfold.data.table_rows import Table, TableRow
 
 FILE_NAME = "file_name"
 SPLIT_FOLDERS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
@@ -71,13 +72,14 @@ def _split_names(top: Path) -> list[str]:
 def _list_metadata(
     root: Path, paths: Sequence[Path], column_map: Mapping[str, str], classes: Sequence[str] | None
 ) -> Listing:
-    table = _joined(root, paths)
+    table = _joined(root, paths, column_map)
     names = {name.lower() for name in table.columns}
     has_label = "label" in column_map or any(name in names for name in USUAL_NAMES["label"])
     if not has_label:
         table = _with_folder_labels(table, str(paths[0]))
+    layout = TableLayout(format="imagefolder", is_whole_folder=True)
     listing = list_table(
-        table, SourceFiles(root), {"image": FILE_NAME, **column_map}, classes, TableLayout(format="imagefolder"),
+        table, SourceFiles(root), {"image": FILE_NAME, **column_map}, classes, layout,
         where=", ".join(str(path) for path in paths),
     )  # fmt: skip
     reasons = dict(listing.reasons)
@@ -92,9 +94,10 @@ def _list_metadata(
     return replace(listing, columns=columns, reasons=reasons)
 
 
-def _joined(root: Path, paths: Sequence[Path]) -> Table:
+def _joined(root: Path, paths: Sequence[Path], column_map: Mapping[str, str]) -> Table:
     """One table of all metadata files: file names as seen from the root, the split folder in a column of its own."""
-    tables = [read_table(path) for path in paths]
+    wanted = {"image": FILE_NAME, **column_map}
+    tables = [read_table(path, _columns_in_use(wanted, path)) for path in paths]
     columns = dict.fromkeys(name for table in tables for name in table.columns)
     tells_split = _SPLIT in columns
     rows = []
@@ -105,12 +108,22 @@ def _joined(root: Path, paths: Sequence[Path]) -> Table:
             if FILE_NAME in cells:
                 cells[FILE_NAME] = str(folder / cells[FILE_NAME])
             split = _split_of(cells.get(FILE_NAME, ""))
-            rows.append(TableRow(row.line, cells if tells_split or split is None else {**cells, _SPLIT: split}))
+            if not tells_split and split is not None:
+                cells[_SPLIT] = split
+            rows.append(TableRow(row.line, Record(cells)))
     if any(_SPLIT in row.cells for row in rows):
         columns[_SPLIT] = None
     bad = [replace(row, detail=f"{path.name}: {row.detail}") for path, table in zip(paths, tables, strict=True)
            for row in table.bad_rows]  # fmt: skip
     return Table(tuple(columns), tuple(rows), tuple(bad), tuple(note for table in tables for note in table.notes))
+
+
+def _columns_in_use(column_map: Mapping[str, str], path: Path) -> Callable[[Sequence[str]], Container[str]]:
+    def in_use(columns: Sequence[str]) -> Container[str]:
+        own = {target: name for target, name in column_map.items() if name in columns}
+        return match_columns(columns, own, where=str(path), required=()).attributes
+
+    return in_use
 
 
 def _split_of(name: str) -> str | None:
@@ -124,7 +137,7 @@ def _with_folder_labels(table: Table, where: str) -> Table:
     for row in table.rows:
         parents = [part for part in PurePosixPath(row.cells.get(FILE_NAME, "")).parts[:-1] if part not in (".", "..")]
         label = parents[-1] if parents and parents[-1].lower() not in (*SPLIT_FOLDERS, "data", "images") else ""
-        rows.append(TableRow(row.line, {**row.cells, _LABEL: label} if label else row.cells))
+        rows.append(TableRow(row.line, Record({**row.cells, _LABEL: label})) if label else row)
     if not any(_LABEL in row.cells for row in rows):
         raise DataError(
             "nothing tells the label of the images", where=where,
@@ -158,6 +171,7 @@ def _list_folders(root: Path, classes: Sequence[str] | None) -> Listing:
             reader.list_class(folder, label, **{f"attr.{_SPLIT}": split})
         else:
             others[label] += sum(1 for _ in image_files(folder))
+    reader.count_unread(folder for _, folder in places if classes and spelling(tidy(folder.name)) not in classes)
     listing = reader.listing(others, spelling.notes, **{f"attr.{_SPLIT}": "the split folder the image lies in"})
     return replace(listing, format="imagefolder")
 

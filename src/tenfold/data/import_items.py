@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tenfold.core.errors import DataError
 
+Value = TypeVar("Value")
 
-@dataclass(frozen=True)
+
+class Record(Mapping[str, Value], Generic[Value]):
+    """A mapping that never changes, at half the memory of a dict: records of the same names share these."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, content: Mapping[str, Value]) -> None:
+        self._places = _places(tuple(content))
+        self._values = tuple(content.values())
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Record({dict(self)})"
+
+
+@lru_cache(maxsize=1024)
+def _places(names: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: place for place, name in enumerate(names)}
+
+
+NO_FIELDS: Record[Any] = Record({})
+
+
+@dataclass(frozen=True, slots=True)
 class PixelChoice:
     """Which pixels of a file are meant, and how they are shown (DICOM).
 
@@ -23,23 +56,34 @@ class PixelChoice:
     window: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportItem:
     """One image to import: `name` is its path as seen from the source root, `line` its line in the table, if any.
 
-    fields: manifest columns and `attr.*` columns that the source told; mask_path: the file of its lesion mask.
+    file: the full path, text as a hundred thousand are held; fields: manifest columns and `attr.*` columns that the
+    source told; mask_file: the path of its lesion mask.
     """
 
-    path: Path
+    file: str
     name: str
     label: str
     line: int | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    mask_path: Path | None = None
+    fields: Mapping[str, Any] = field(default_factory=lambda: NO_FIELDS)
+    mask_file: str | None = None
     choice: PixelChoice | None = None
 
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return Path(self.file)
 
-@dataclass(frozen=True)
+    @property
+    def mask_path(self) -> Path | None:
+        """The mask's path."""
+        return None if self.mask_file is None else Path(self.mask_file)
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineRow:
     """One image or row that is not imported, and why: `reason` is one word for counting, `detail` a sentence."""
 

@@ -17,7 +17,9 @@ from tenfold.data.presets import find_collection, list_preset
 from tenfold.data.presets.listing import find_tables, tables_in
 from tenfold.data.source_options import PRESET_NAMES, SourceFormat, SourceOptions
 from tenfold.data.table_import import import_table
-from tenfold.data.table_reading import TABLE_SUFFIXES, read_columns
+from tenfold.data.table_layout import ANY_TABLE
+from tenfold.data.table_reading import read_columns
+from tenfold.data.table_rows import TABLE_SUFFIXES
 
 __all__ = [
     "ImportItem",
@@ -48,7 +50,8 @@ def list_source(source: Path, options: SourceOptions | None = None) -> Listing:
 
         return replace(list_dicom(path, options), format="dicom")
     if found == "table":
-        listing = _with_unread_tables(import_table(path, options.column_map, options.classes), path)
+        layout = replace(ANY_TABLE, is_whole_folder=source.is_dir())
+        listing = _with_unread_tables(import_table(path, options.column_map, options.classes, layout), path)
     elif found == "imagefolder":
         listing = import_imagefolder(path, options.column_map, options.classes)
     elif found == "folder":
@@ -72,6 +75,10 @@ def detect_format(source: Path, forced: SourceFormat | None = None) -> tuple[Sou
             "there is no such source", where=str(source), expected="a folder of images or a table",
             todo="check the path",
         )  # fmt: skip
+    if not source.is_dir() and not source.is_file():
+        raise DataError(
+            "the source is neither a file nor a folder", where=str(source), expected="a folder of images or a table"
+        )
     if source.is_dir() and holds_workspace(source):
         raise DataError(
             "the source is a workspace of Tenfold", where=str(source), expected="a folder of images or a table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ def jpeg_quality_of(table: Sequence[int]) -> int:
 
     Exact for files of libjpeg's encoders (Pillow, most cameras' software); the nearest equivalent of others.
     """
+    return _quality_of(tuple(table))
+
+
+@lru_cache(maxsize=1024)  # the files of one camera share their table
+def _quality_of(table: tuple[int, ...]) -> int:
     found = np.sort(np.asarray(table, dtype=np.float64))
     distance = np.abs(_sorted_tables() - found).sum(axis=1)
     return int(100 - np.argmin(distance[::-1]))

@@ -28,6 +28,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType({
     "negative_prompt": "string", "seed": "Int64", "checkpoint": "string", "adapter": "string",
     "sampler": "string", "num_inference_steps": "Int64", "guidance_scale": "Float64", "strength": "Float64",
     "batch_plan": "string", "review": "string", "quarantine_reason": "string",
+    "background_id": "string", "checkpoint_sha256": "string", "adapter_sha256": "string", "adapter_scale": "Float64",
+    "mask": "string", "recolor_to": "Int64", "upscaler": "string", "redraws": "Int64", "environment": "string",
 })  # fmt: skip
 """Every column in order, with its pandas type. Upstream columns follow as text columns named `attr.<name>`, sorted."""
 
@@ -42,6 +44,7 @@ SKIN_TYPE_GROUPS: Mapping[int, str] = MappingProxyType(
     {1: "I-II", 2: "I-II", 3: "III-IV", 4: "III-IV", 5: "V-VI", 6: "V-VI"}
 )
 
+_PART_ROWS = 2048
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -50,10 +53,49 @@ def make_manifest(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Keys that are neither raise DataError, as do values that do not fit their column. Row order is kept.
     """
-    listed = list(rows)
-    names = list(COLUMNS) + _attribute_names(key for row in listed for key in row)
-    columns = {name: _column(name, [row.get(name) for row in listed]) for name in names}
-    return pd.DataFrame(columns, columns=names)
+    gathered = ManifestRows()
+    for row in rows:
+        gathered.append(row)
+    return gathered.manifest()
+
+
+class ManifestRows:
+    """Rows on their way to a manifest, held by columns: a hundred thousand of them as dictionaries take 200 MB."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Mapping[str, Any]] = []
+        self._parts: list[tuple[int, dict[str, pd.Series[Any]]]] = []
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row; DataError, as `make_manifest` says, for this row or for one of those before it."""
+        self._waiting.append(row)
+        if len(self._waiting) == _PART_ROWS:
+            self._close_part()
+
+    def manifest(self) -> pd.DataFrame:
+        """The rows as `make_manifest` gives them. They are handed over: none is left here."""
+        self._close_part()
+        parts, self._parts = self._parts, []
+        count = sum(length for length, _ in parts)
+        missing = {kind: _column(name, [None] * count) for name, kind in COLUMNS.items()}
+        columns = {}
+        for name in (*COLUMNS, *_attribute_names(name for _, part in parts for name in part)):
+            pieces = [(length, part.pop(name, None)) for length, part in parts]
+            columns[name] = missing[_kind(name)] if all(piece is None for _, piece in pieces) else pd.concat(
+                [_column(name, [None] * length) if piece is None else piece for length, piece in pieces],
+                ignore_index=True,
+            )  # fmt: skip
+        return pd.DataFrame(columns, copy=False)
+
+    def _close_part(self) -> None:
+        """Turn the rows that wait into columns, without those of COLUMNS that have no value."""
+        rows = self._waiting
+        names = dict.fromkeys(name for row in rows for name in row)
+        _attribute_names(names)
+        part = {name: _column(name, [row.get(name) for row in rows]) for name in names}
+        kept = {name: column for name, column in part.items() if name not in COLUMNS or column.notna().any()}
+        self._parts.append((len(rows), kept))
+        rows.clear()
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -159,7 +201,7 @@ def _attribute_names(keys: Iterable[str]) -> list[str]:
 
 
 def _column(name: str, values: list[Any]) -> pd.Series[Any]:
-    kind = COLUMNS.get(name, "string")
+    kind = _kind(name)
     cells = [None if _is_missing(value) else (str(value) if kind == "string" else value) for value in values]
     try:
         if kind == "string":
@@ -169,6 +211,10 @@ def _column(name: str, values: list[Any]) -> pd.Series[Any]:
         return pd.Series(pd.array([None if cell is None else float(cell) for cell in cells], dtype="Float64"))
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"column {name}: {error}", expected=f"values of type {kind}") from error
+
+
+def _kind(name: str) -> str:
+    return COLUMNS.get(name, "string")
 
 
 def _whole_number(cell: Any) -> int:
@@ -190,8 +236,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     names = list(COLUMNS) + _attribute_names(table.columns)
     for name in names:
-        kind: Any = COLUMNS.get(name, "string")
-        table[name] = table[name].astype(kind) if name in table.columns else pd.Series([None] * len(table), dtype=kind)
+        kind: Any = _kind(name)
+        if name not in table.columns:
+            table[name] = pd.Series([None] * len(table), dtype=kind)
+        elif isinstance(table[name].dtype, pd.CategoricalDtype):
+            # Long texts that most rows share, such as `ancestors`: references to one text each, not copies of it.
+            table[name] = table[name].astype(object).astype(pd.StringDtype("python"))
+        else:
+            table[name] = table[name].astype(kind)
     return table[names].reset_index(drop=True)
 
 

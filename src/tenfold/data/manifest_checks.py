@@ -39,17 +39,15 @@ def check_ancestors(synthetic: pd.DataFrame, real: pd.DataFrame) -> list[Tenfold
     real: with its split column filled (`splits.with_split`).
     """
     split_of = dict(zip(real["image_id"].astype(str), real["split"].fillna("no split").astype(str), strict=True))
-    unknown: list[str] = []
-    leaked: dict[str, list[str]] = {}
-    for image_id, cell in zip(synthetic["image_id"].astype(str), synthetic["ancestors"].astype(object), strict=True):
-        ancestors = unpack_ancestors(cell)
-        if ancestors is None:
-            unknown.append(image_id)
-            continue
-        for ancestor in ancestors:
+    cells = dict.fromkeys(synthetic["ancestors"].astype(object))  # most images share theirs
+    is_unknown = synthetic["ancestors"].isna()
+    unknown = synthetic["image_id"][is_unknown].astype(str).tolist()
+    leaked: dict[str, None] = {}
+    for cell in cells:
+        for ancestor in unpack_ancestors(cell) or ():
             split = split_of.get(ancestor, "no split of this workspace")
             if split != "train":
-                leaked.setdefault(f"{ancestor} ({split})", []).append(image_id)
+                leaked[f"{ancestor} ({split})"] = None
     errors: list[TenfoldError] = []
     if unknown:
         errors.append(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tenfold.data.images import SUFFIXES
+from tenfold.data.passed_over import REFUSED_MASK
 from tenfold.data.source_files import RefusedFileError, SourceFiles
 
 MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
@@ -54,8 +55,9 @@ class MaskFinder:
                     if name in names:
                         try:
                             return self._files.inside(Path(folder, name))
-                        except RefusedFileError:
-                            continue
+                        except RefusedFileError as error:
+                            path = Path(folder, name)
+                            self._files.passed_over.add(REFUSED_MASK, self._files.name_of(path), error.detail)
         return None
 
     def _mask_folders(self, parent: Path) -> Iterator[str]:

@@ -25,7 +25,8 @@ def perceptual_hash(image: NDArray[np.uint8]) -> str:
     gray = Image.fromarray(image).convert("L").resize((_REDUCED_SIDE_PX, _REDUCED_SIDE_PX), Image.Resampling.BOX)
     matrix = _cosines()
     low = (matrix @ np.asarray(gray, dtype=np.float64) @ matrix.T).ravel()[1:]
-    bits = np.concatenate([[False], low > np.median(low)])
+    median = np.sort(low)[len(low) // 2]
+    bits = np.concatenate([[False], low > median])
     return np.packbits(bits).tobytes().hex()
 
 

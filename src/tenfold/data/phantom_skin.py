@@ -44,10 +44,22 @@ def lab_to_linear_rgb(lab: NDArray[np.floating]) -> NDArray[np.float32]:
     return clipped
 
 
+def srgb_to_linear(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """sRGB (..., 3) uint8 to linear RGB in [0, 1]."""
+    s = image.astype(np.float64) / 255.0
+    return np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Linear RGB (..., 3), clipped to [0, 1], to sRGB uint8."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    s = np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
+    return np.asarray(np.round(s * 255.0), dtype=np.uint8)
+
+
 def srgb_to_lab(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """sRGB (..., 3) uint8 to CIELAB (..., 3), D65."""
-    s = image.astype(np.float64) / 255.0
-    linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+    linear = srgb_to_linear(image)
     inverse = np.linalg.inv(_XYZ_TO_RGB)
     xyz = sum(linear[..., k, None] * inverse[:, k] for k in range(3)) / _WHITE_D65
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)

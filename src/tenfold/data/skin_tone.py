@@ -47,17 +47,35 @@ def is_skin_photograph(modality: str | None, source_format: str) -> bool:
     """
     if not modality:
         return source_format in SKIN_PRESETS
-    is_other = bool(_OTHER_WORDS.search(_DERMOSCOPY.sub("derm", modality)))
-    return bool(_SKIN_WORDS.search(modality)) and not is_other
+    return bool(_SKIN_WORDS.search(modality)) and not is_without_skin(modality)
+
+
+def is_without_skin(modality: str) -> bool:
+    """Whether the modality says that there is no skin to have a tone; a mere "photo" does not.
+
+    >>> is_without_skin("chest x-ray"), is_without_skin("blood smear"), is_without_skin("photo")
+    (True, True, False)
+    """
+    return bool(_OTHER_WORDS.search(_DERMOSCOPY.sub("derm", modality)))
 
 
 def skin_ita(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> float | None:
-    """ITA in degrees, -90 to 90, of the skin in (H, W, 3) sRGB; None where too little skin is to be seen.
+    """ITA in degrees, -90 to 90, of `skin_lab`; None where too little skin is to be seen.
+
+    A median b* below 5 is no skin's: the light was tinted (as in much dermatoscopy), and the angle would mean nothing.
+    """
+    color = skin_lab(image, mask)
+    if color is None or color[2] < _LEAST_YELLOW:
+        return None
+    return math.degrees(math.atan2(color[0] - 50.0, color[2]))
+
+
+def skin_lab(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> NDArray[np.float64] | None:
+    """Median CIELAB (3,) of the skin in (H, W, 3) sRGB; None where too little skin is to be seen.
 
     mask: (H, W), 0 outside the lesion; the skin is looked for outside the mask and a margin around it. Without a mask
     it is looked for in a frame along the border, as lesions are mostly in the middle. Skin is what has the chroma of
-    skin (Cb 77 to 127, Cr 133 to 173; Chai & Ngan 1999) and is neither black (corners, hair) nor blown out. A median b*
-    below 5 is no skin's: the light was tinted (as in much dermatoscopy), and the angle would mean nothing.
+    skin (Cb 77 to 127, Cr 133 to 173; Chai & Ngan 1999) and is neither black (corners, hair) nor blown out.
     """
     place = _border(image.shape[:2]) if mask is None or not mask.any() else ~_dilated(mask > 0)
     rgb = image[place].astype(np.float64)
@@ -72,8 +90,7 @@ def skin_ita(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) ->
     count = int(is_skin.sum())
     if count < max(_FEWEST_PIXELS, _SMALLEST_SHARE * image.shape[0] * image.shape[1]):
         return None
-    lightness, _, b_star = np.median(srgb_to_lab(image[place][is_skin]), axis=0)
-    return None if b_star < _LEAST_YELLOW else math.degrees(math.atan2(lightness - 50.0, b_star))
+    return np.asarray(np.median(srgb_to_lab(image[place][is_skin]), axis=0))
 
 
 def skin_type_of_ita(ita_degrees: float) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from tenfold.data.dicom_header import DICOM_SUFFIXES
 from tenfold.data.images import SUFFIXES
+from tenfold.data.passed_over import CUT_CAPTION, REFUSED_CAPTION, PassedOver
 
 IMAGE_FOLDERS = ("", "images")
 """Where images are looked for that a table names, as seen from the table; `images/<label>` and `<label>` follow."""
@@ -32,12 +33,14 @@ class SourceFiles:
     """The files under one source root; folders are listed once and remembered.
 
     start: the folder from which names are seen (the table's); the root when not given. folders: more places for images
-    beside `IMAGE_FOLDERS`.
+    beside `IMAGE_FOLDERS`. `captions` are the caption files read, `passed_over` gathers what is seen and not read.
     """
 
     def __init__(self, root: Path, start: Path | None = None, folders: Sequence[str] = ()) -> None:
         self.root = root.resolve()
         self.start = self.root if start is None else start.resolve()
+        self.passed_over = PassedOver()
+        self.captions: set[Path] = set()
         self._folders = (*IMAGE_FOLDERS, *folders)
         self._listings: dict[str, frozenset[str]] = {}
         self._places: dict[str, tuple[str, ...]] = {}
@@ -74,9 +77,15 @@ class SourceFiles:
         if sidecar.name not in self.names_in(image.parent):
             return None
         try:
-            text = self.inside(sidecar).read_bytes()[:_LONGEST_CAPTION_BYTES].decode("utf-8-sig", errors="replace")
-        except (RefusedFileError, OSError):
+            content = self.inside(sidecar).read_bytes()
+        except (RefusedFileError, OSError) as error:
+            why = error.detail if isinstance(error, RefusedFileError) else error.strerror or "unreadable"
+            self.passed_over.add(REFUSED_CAPTION, self.name_of(sidecar), why)
             return None
+        self.captions.add(sidecar)
+        if len(content) > _LONGEST_CAPTION_BYTES:
+            self.passed_over.add(CUT_CAPTION, self.name_of(sidecar))
+        text = content[:_LONGEST_CAPTION_BYTES].decode("utf-8-sig", errors="replace")
         return " ".join(text.split()) or None
 
     def names_in(self, folder: Path | str) -> frozenset[str]:

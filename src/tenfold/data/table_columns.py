@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -115,6 +115,13 @@ def match_columns(
     attributes = {name: _attribute(name) for name in (*others, *used)}
     reasons |= {attributes[name]: "kept as it is" for name in others}
     return ColumnMatch(taken, reasons, attributes, notes)
+
+
+def columns_in_use(
+    column_map: Mapping[str, str], *, where: str, own: OwnColumns | None = None, required: Sequence[str] = REQUIRED
+) -> Callable[[Sequence[str]], Container[str]]:
+    """For `read_table`: of a table's columns those whose cells an import reads; it raises as `match_columns` does."""
+    return lambda columns: match_columns(columns, column_map, where=where, own=own, required=required).attributes
 
 
 def manifest_fields(cells: Mapping[str, str], match: ColumnMatch) -> tuple[dict[str, Any], list[str]]:

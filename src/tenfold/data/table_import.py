@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.data.folder_import import MASK_REASON, SIDECAR_REASON
-from tenfold.data.import_items import ImportItem, Listing, QuarantineRow, check_classes
+from tenfold.data.import_items import ImportItem, Listing, QuarantineRow, Record, check_classes
 from tenfold.data.label_spelling import one_spelling, tidy
-from tenfold.data.masks import MaskFinder, mask_base
-from tenfold.data.source_files import RefusedFileError, SourceFiles, is_hidden, is_image_name
-from tenfold.data.table_columns import ColumnMatch, manifest_fields, match_columns
+from tenfold.data.masks import MaskFinder
+from tenfold.data.source_files import RefusedFileError, SourceFiles
+from tenfold.data.table_columns import ColumnMatch, columns_in_use, manifest_fields, match_columns
 from tenfold.data.table_labels import LabelReader
 from tenfold.data.table_layout import ANY_TABLE, TableLayout
-from tenfold.data.table_reading import BINARY, Table, TableRow, read_table
+from tenfold.data.table_reading import BINARY, read_table
+from tenfold.data.table_rows import Table, TableRow
+from tenfold.data.unread_files import count_unread
 
 _ID_COLUMNS = ("patient_id", "lesion_id", "group_id")
 
@@ -34,8 +36,9 @@ def import_table(
     image's name. Rows without a label, with a missing or refused file, or unreadable, are quarantined with their line;
     a missing mask is a note. DataError when the table cannot be used or a chosen class is unknown.
     """
-    files = SourceFiles(table_path.parent, folders=layout.folders)
-    return list_table(read_table(table_path), files, column_map or {}, classes, layout, where=str(table_path))
+    files, where = SourceFiles(table_path.parent, folders=layout.folders), str(table_path)
+    table = read_table(table_path, columns_in_use(column_map or {}, where=where, own=layout.columns))
+    return list_table(table, files, column_map or {}, classes, layout, where=where)
 
 
 def list_table(
@@ -61,11 +64,13 @@ def list_table(
             reader.set_aside(row, *refused)
         elif label is None:
             others[labels.other(row, spelling)] += 1
+            reader.leave(row)
         else:
             several = {"attr.all_labels": row.cells[match.taken["label"]]} if labels.is_one_of_several(row) else {}
             reader.read(row, label, several)
+    reader.count_unread()
     notes = (*table.notes, *match.notes, *spelling.notes, *labels.notes())
-    return reader.listing(table, others, notes, lists_all=classes is None)
+    return reader.listing(table, others, notes)
 
 
 class _TableReader:
@@ -78,13 +83,22 @@ class _TableReader:
         self._quarantined: list[QuarantineRow] = []
         self._unclear: Counter[str] = Counter()
         self._missing_masks: list[str] = []
+        self._named_elsewhere: set[str] = set()
         self._skin_types: dict[str, Counter[str]] = {}
         self._images = [match.taken["image"]] + [name for name in layout.other_images if name in match.attributes]
 
     def set_aside(self, row: TableRow, reason: str, detail: str, label: str | None = None) -> None:
         """Quarantine a row."""
+        self.leave(row)
         value = row.cells.get(self._match.taken["image"], "")
+        value = value if value.isprintable() else repr(value)[1:-1]
         self._quarantined.append(QuarantineRow(reason, value, row.line, label, detail))
+
+    def leave(self, row: TableRow) -> None:
+        """Remember what a row names that is not listed: these files are no strangers."""
+        for name in (*self._images, self._match.taken.get("mask", "")):
+            value = row.cells.get(name, "").replace("\\", "/")
+            self._named_elsewhere |= {value, os.path.splitext(value)[0]}
 
     def read(self, row: TableRow, label: str, more: Mapping[str, Any]) -> None:
         """List a row of a chosen class with `more` fields, or quarantine it."""
@@ -106,20 +120,39 @@ class _TableReader:
         mask = self._mask(row, folder, path, fields)
         told = {**self._layout.fixed, **self._with_prefix(fields), **self._layout.by_image.get(path.stem, {})}
         told = self._with_caption(path, told)
-        self._items.append(ImportItem(path, self._files.name_of(path), label, row.line, told, mask))
+        mask_file, name = None if mask is None else str(mask), self._files.name_of(path)
+        self._items.append(ImportItem(str(path), name, label, row.line, Record(told), mask_file))
         return None
 
-    def listing(self, table: Table, others: Mapping[str, int], notes: Sequence[str], *, lists_all: bool) -> Listing:
-        """What was read; `lists_all`: no class was left out, so images in no row are worth a note."""
+    def count_unread(self) -> None:
+        """Count in notes the files of the source that no row names, whatever its class.
+
+        Of a table that is not given by its folder, only the folders in which its images lie are looked through.
+        """
+        root, names = self._files.root, {item.file for item in self._items} | {item.mask_file for item in self._items}
+
+        def is_read(path: Path) -> bool:
+            if str(path) in names or path in self._files.captions or path.is_dir() or os.path.realpath(path) in names:
+                return True
+            parts = path.relative_to(root).with_suffix("").parts
+            return any("/".join(parts[start:]) in self._named_elsewhere for start in range(len(parts)))
+
+        tops = {root.joinpath(*Path(item.file).relative_to(root).parts[:-1][:1]) for item in self._items}
+        others = {root / name for name in self._files.names_in(root)} - tops
+        if self._layout.is_whole_folder:
+            count_unread(self._files, [root], is_read)
+        else:
+            count_unread(self._files, [root] if root in tops else sorted(tops), is_read, others)
+
+    def listing(self, table: Table, others: Mapping[str, int], notes: Sequence[str]) -> Listing:
+        """What was read."""
         quarantined = [QuarantineRow(bad.reason, "", bad.line, detail=bad.detail) for bad in table.bad_rows]
         quarantined = sorted(quarantined + self._quarantined, key=lambda row: row.line or 0)
-        told = [*notes, *self._notes()]
-        if lists_all:
-            told += self._note_on_unlisted()
+        told = [*notes, *self._notes(), *self._files.passed_over.notes()]
         reasons = dict(self._match.reasons)
         if "caption" not in reasons and any("caption" in item.fields for item in self._items):
             reasons["caption"] = SIDECAR_REASON
-        if "mask" not in reasons and any(item.mask_path is not None for item in self._items):
+        if "mask" not in reasons and any(item.mask_file is not None for item in self._items):
             reasons["mask"] = MASK_REASON
         skin_types = {label: dict(sorted(counts.items())) for label, counts in sorted(self._skin_types.items())}
         return Listing(
@@ -173,48 +206,29 @@ class _TableReader:
             missing = self._missing_masks
             notes.append(f"{len(missing)} masks were not found; their images are kept without one, e.g. {missing[0]}")
         notes += [note for name in _ID_COLUMNS if (note := self._note_on_case(name)) is not None]
-        lines: dict[Path, int | None] = {}
-        again = [item for item in self._items if lines.setdefault(item.path, item.line) != item.line]
+        lines: dict[str, int | None] = {}
+        again = [item for item in self._items if lines.setdefault(item.file, item.line) != item.line]
         if again:
             first = again[0]
             notes.append(
                 f"{len(again)} rows name an image that an earlier row names, e.g. line {first.line}: {first.name}, "
-                f"as in line {lines[first.path]}"
+                f"as in line {lines[first.file]}"
             )
         return notes
 
     def _note_on_case(self, name: str) -> str | None:
         """A note on ids that differ in case alone: if they are one, the split would part it."""
-        spelled: dict[str, dict[str, None]] = {}
+        spelled: dict[str, str] = {}
+        several: dict[str, str] = {}
         for item in self._items:
             if name in item.fields:
-                spelled.setdefault(str(item.fields[name]).casefold(), {})[str(item.fields[name])] = None
-        several = [list(found) for found in spelled.values() if len(found) > 1]
+                own = str(item.fields[name])
+                if spelled.setdefault(own.casefold(), own) != own:
+                    several.setdefault(spelled[own.casefold()], own)
         if not several:
             return None
-        example = " and ".join(repr(one) for one in several[0][:2])
+        example = " and ".join(map(repr, next(iter(several.items()))))
         return (
             f"{len(several)} {name}s differ in case alone, e.g. {example}: they count as different; mend the table if "
             "they are one, as the split would part them"
         )
-
-    def _note_on_unlisted(self) -> list[str]:
-        listed = {item.path for item in self._items}
-        masks = {item.mask_path for item in self._items}
-        folders = {item.path.parent for item in self._items}
-        unlisted = [
-            folder / name
-            for folder in sorted(folders)
-            for name in sorted(self._files.names_in(folder))
-            if is_image_name(name) and not is_hidden(name) and folder / name not in listed
-        ]
-        unlisted = [path for path in unlisted if path not in masks and not self._is_mask(path)]
-        if not unlisted:
-            return []
-        example = self._files.name_of(unlisted[0])
-        return [f"{len(unlisted)} images lie beside the listed ones but are in no row, e.g. {example}"]
-
-    def _is_mask(self, path: Path) -> bool:
-        base = mask_base(path.name)
-        stems = (os.path.splitext(name)[0] for name in self._files.names_in(path.parent))
-        return base is not None and base in stems

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tenfold.data.label_spelling import tidy
 from tenfold.data.table_layout import TableLayout
-from tenfold.data.table_reading import TableRow
+from tenfold.data.table_rows import TableRow
 
 SEVERAL = "(several labels)"
 

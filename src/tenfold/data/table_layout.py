@@ -16,7 +16,7 @@ class TableLayout:
     files lie, seen from the table. labels: label cell in lower case -> label, for the archive's own label column;
     unlabeled: cells in lower case that say there is none. separator: what parts several labels of one image. fixed:
     fields of every image. by_image: image name without suffix -> fields of that image. id_prefix: put before patient
-    and lesion ids.
+    and lesion ids. is_whole_folder: the source is the table's folder with all in it, so what no row names is told.
     """
 
     format: str = "table"
@@ -30,6 +30,7 @@ class TableLayout:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     by_image: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     id_prefix: str = ""
+    is_whole_folder: bool = False
 
 
 ANY_TABLE = TableLayout()

@@ -4,67 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tenfold.core.errors import DataError
+from tenfold.data.table_rows import TABLE_SUFFIXES, BadRow, KeepColumns, RowMaker, Table, TableRow
+from tenfold.data.table_text import open_text, read_separated, separator_of, text_encoding
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 _HEADER_BYTES = 1_000_000
+_BATCH_ROWS = 1024
 BINARY = "binary"
 """How cells begin that stand for bytes which are no text."""
 
-_NEUTRALIZED = tuple(f"'{start}" for start in ("=", "+", "-", "@", "'"))
-"""How cells begin that Tenfold's own export keeps a spreadsheet from running as formulas."""
 
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row: its line in the file (of Parquet: its number, from 1) and its non-empty cells, stripped."""
-
-    line: int
-    cells: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that could not be read, with a word and a sentence why."""
-
-    line: int
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as read; `columns` in file order, `notes` for the person who runs the import."""
-
-    columns: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-    bad_rows: tuple[BadRow, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def read_table(path: Path) -> Table:
+def read_table(path: Path, keep: KeepColumns | None = None) -> Table:
     """Read a table; DataError when it is missing, of another kind, without columns or not readable at all.
 
-    CSV may have a BOM, be separated by commas, semicolons or tabs, and be UTF-8, UTF-16 or (with a note) Windows-1252.
-    The apostrophe by which Tenfold's export keeps a cell from being a formula is taken off. Lines behind a quotation
-    mark that is never closed are bad rows, each for itself; rows over several lines get a note.
+    keep: the columns whose cells the rows have, all by default; what it raises is raised. CSV may have a BOM, be
+    separated by commas, semicolons or tabs, and be UTF-8, UTF-16 or (with a note) Windows-1252. The apostrophe by which
+    Tenfold's export keeps a cell from being a formula is taken off. Lines behind a quotation mark that is never closed
+    are bad rows, each for itself; rows over several lines get a note.
     """
-    readers: Mapping[str, Callable[[Path], Table]] = MappingProxyType(
+    readers: Mapping[str, Callable[[Path, KeepColumns], Table]] = MappingProxyType(
         {
-            ".csv": _read_separated, ".tsv": _read_separated, ".tab": _read_separated, ".jsonl": _read_jsonl,
-            ".parquet": _read_parquet, "": _read_separated,
+            ".csv": read_separated, ".tsv": read_separated, ".tab": read_separated, ".jsonl": _read_jsonl,
+            ".parquet": _read_parquet, "": read_separated,
         }
     )  # fmt: skip
     if not path.is_file():
@@ -73,7 +43,19 @@ def read_table(path: Path) -> Table:
         raise DataError(
             f"{path.suffix or 'no suffix'} is no table format", where=str(path), expected=", ".join(TABLE_SUFFIXES)
         )
-    table = readers[path.suffix.lower()](path)
+    try:
+        table = readers[path.suffix.lower()](path, keep or _all_columns)
+    except OSError as error:
+        raise DataError(
+            f"the table cannot be read: {error.strerror or error}", where=str(path), expected="a file you may read",
+            todo="check its permissions and that the disk is whole",
+        ) from error  # fmt: skip
+    if not table.columns and table.bad_rows:
+        first = table.bad_rows[0]
+        raise DataError(
+            f"no row of the table can be read, e.g. line {first.line}: {first.detail}", where=str(path),
+            expected="a JSON object on each line", todo="check that this is the right file",
+        )  # fmt: skip
     if not table.columns or not (table.rows or table.bad_rows):
         raise DataError(
             "the table has no rows", where=str(path), expected="a header and one row per image",
@@ -92,166 +74,99 @@ def read_columns(path: Path) -> tuple[str, ...]:
 
             return tuple(str(name).strip() for name in pq.read_schema(path).names)
         with path.open("rb") as stream:
-            text, _ = _decoded(path, stream.read(_HEADER_BYTES))
+            text = _decoded_start(stream.read(_HEADER_BYTES))
         if path.suffix.lower() == ".jsonl":
             first = json.loads(next(line for line in text.split("\n") if line.strip()))
             return tuple(str(name).strip() for name in first) if isinstance(first, dict) else ()
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, path))
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(header, path))
         return tuple(cell.strip() for cell in next(row for row in reader if any(cell.strip() for cell in row)))
     except (OSError, ValueError, RecursionError, StopIteration, csv.Error):
         return ()
 
 
-def _read_separated(path: Path) -> Table:
-    text, notes = _decoded(path)
-    lines = io.StringIO(text, newline="")
-    delimiter = _delimiter(text, path)
-    reader = csv.reader(lines, delimiter=delimiter)
+def _read_jsonl(path: Path, keep: KeepColumns) -> Table:
+    encoding, notes = text_encoding(path)
+    make = RowMaker(keep)
     rows: list[TableRow] = []
     bad: list[BadRow] = []
-    columns: tuple[str, ...] = ()
-    line, start = 1, 1
-    spans: list[tuple[int, int]] = []
-    try:
-        for cells in reader:
-            start = line
-            if reader.line_num > line:
-                spans.append((line, reader.line_num))
-            if not columns and any(cell.strip() for cell in cells):
-                columns = _checked_columns([_as_typed(cell.strip()) for cell in cells], path)
-            elif len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
-                detail = f"{len(cells)} cells under {len(columns)} columns"
-                bad.append(BadRow(line, "ragged_row", detail))
-            elif any(cell.strip() for cell in cells):
-                rows.append(TableRow(line, _filled(dict(zip(columns, map(_as_typed, cells), strict=False)))))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"the table cannot be read: {error}",
-            where=f"{path}:{line}",
-            expected="cells of at most 131072 letters",
-            todo="look in and above this line for a quotation mark that is not closed",
-        ) from error
-    torn = _open_quote(text, start, reader.line_num, delimiter) if columns else []
-    if torn:
-        rows = [row for row in rows if row.line != start]
-        bad = [row for row in bad if row.line != start] + torn
-        spans = [span for span in spans if span[0] != start]
-    return Table(columns, tuple(rows), tuple(bad), (*notes, *_note_on_spans(spans)))
-
-
-def _open_quote(text: str, first: int, last: int, delimiter: str) -> list[BadRow]:
-    """The lines of the last row, each as a bad row, when it opens a quotation mark that is never closed."""
-    lines = list(itertools.islice(io.StringIO(text, newline=""), first - 1, last))
-    try:
-        for _ in csv.reader(lines, delimiter=delimiter, strict=True):
-            pass
-    except csv.Error as error:
-        if "unexpected end" in str(error):
-            detail = f"a quotation mark is not closed from line {first} to the end of the file"
-            return [BadRow(first + k, "open_quote", detail) for k, content in enumerate(lines) if content.strip()]
-    return []
-
-
-def _note_on_spans(spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    if not spans:
-        return ()
-    longest = max(spans, key=lambda span: span[1] - span[0])
-    return (
-        f"{len(spans)} rows go over several lines, the longest from line {longest[0]} to {longest[1]}: fine for texts "
-        "with line breaks; else a quotation mark there is not closed and has swallowed rows",
+    names = dict.fromkeys(
+        name for _, cells in _json_rows(path, encoding) if not isinstance(cells, str) for name in cells
     )
+    columns = make.with_columns(list(names), path) if names else ()
+    wanted = [columns[place] for place in make.places]
+    for line, cells in _json_rows(path, encoding):
+        if isinstance(cells, str):
+            bad.append(BadRow(line, "unreadable_row", cells))
+        else:
+            rows.append(make.row(line, map(cells.get, wanted)))
+    return Table(columns, tuple(rows), tuple(bad), notes)
 
 
-def _read_jsonl(path: Path) -> Table:
-    text, notes = _decoded(path)
-    columns: dict[str, None] = {}
-    rows: list[TableRow] = []
-    bad: list[BadRow] = []
-    for line, content in enumerate(text.split("\n"), 1):
-        if not content.strip():
-            continue
-        try:
-            record = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            bad.append(BadRow(line, "unreadable_row", f"not JSON: {error}"))
-            continue
-        if not isinstance(record, dict):
-            bad.append(BadRow(line, "unreadable_row", "not a JSON object"))
-            continue
-        cells = {str(name).strip(): _cell(value) for name, value in record.items()}
-        if not _is_text(cells):
-            bad.append(BadRow(line, "unreadable_row", "letters that are no Unicode (half of a surrogate pair)"))
-            continue
-        columns.update(dict.fromkeys(cells))
-        rows.append(TableRow(line, _filled(cells)))
-    return Table(_checked_columns(list(columns), path), tuple(rows), tuple(bad), notes)
+def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, str | None] | str]]:
+    """The lines that hold something, as cells by column, or in a sentence why they cannot be read."""
+    with open_text(path, encoding, newline="\n") as stream:
+        for line, content in enumerate(stream, 1):
+            if not content.strip():
+                continue
+            try:
+                record = json.loads(content)
+            except (ValueError, RecursionError) as error:
+                yield line, f"not JSON: {error}"
+                continue
+            if not isinstance(record, dict):
+                yield line, "not a JSON object"
+                continue
+            cells = {str(name).strip(): _cell(value) for name, value in record.items()}
+            yield line, cells if _is_text(cells) else "letters that are no Unicode (half of a surrogate pair)"
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, keep: KeepColumns) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    make = RowMaker(keep)
+    rows: list[TableRow] = []
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            columns = make.with_columns([str(name).strip() for name in names], path)
+            wanted = [names[place] for place in make.places]
+            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+                values = [_values(batch.column(batch.schema.get_field_index(name)), path, name) for name in wanted]
+                rows += [
+                    make.row(number, map(_cell, cells))
+                    for number, cells in enumerate(zip(*values, strict=True), len(rows) + 1)
+                ]
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"the table cannot be read: {error}", where=str(path), expected="a Parquet file") from error
-    columns = _checked_columns([str(name).strip() for name in table.column_names], path)
-    values = [_values(table, number, f"{path}, column {name}") for number, name in enumerate(columns)]
-    rows = [
-        TableRow(number, _filled({name: _cell(cell) for name, cell in zip(columns, cells, strict=True)}))
-        for number, cells in enumerate(zip(*values, strict=True), 1)
-    ]
     return Table(columns, tuple(rows))
 
 
-def _values(table: pa.Table, number: int, where: str) -> list[Any]:
+def _values(column: pa.Array[Any], path: Path, name: str) -> list[Any]:
     """The values of a column. DataError for text that is no UTF-8 and times that no calendar holds."""
     try:
-        found: list[Any] = table.column(number).to_pylist()
+        found: list[Any] = column.to_pylist()
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"the column cannot be read: {error}", where=where, expected="values as its type allows them",
-            todo="leave the column out, or write it again as text",
+            f"the column cannot be read: {error}", where=f"{path}, column {name.strip()}",
+            expected="values as its type allows them", todo="leave the column out, or write it again as text",
         ) from error  # fmt: skip
     return found
 
 
-def _decoded(path: Path, data: bytes | None = None) -> tuple[str, tuple[str, ...]]:
-    """The text of a file (or of its first bytes, which may end within a letter), with a note on its encoding."""
-    if data is None:
-        data = path.read_bytes()
-    elif len(data) == _HEADER_BYTES:
+def _decoded_start(data: bytes) -> str:
+    """The text of a file's first bytes, which may end within a letter."""
+    if len(data) == _HEADER_BYTES:
         data = data[: data.rfind(b"\n") + 1]
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding), ()
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        name = encoding.upper().removesuffix("-SIG")
-        note = f"{path.name} is not {name}: read as Windows-1252; check accented letters"
-        return data.decode("cp1252", errors="replace"), (note,)
+        return data.decode("cp1252", errors="replace")
 
 
-def _delimiter(text: str, path: Path) -> str:
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    candidates = "\t,;" if path.suffix.lower() in (".tsv", ".tab") else ",;\t"
-    return max(candidates, key=lambda mark: (header.count(mark), -candidates.index(mark)))
-
-
-def _checked_columns(names: list[str], path: Path) -> tuple[str, ...]:
-    repeated = sorted(name for name, count in Counter(names).items() if name and count > 1)
-    if repeated:
-        raise DataError(
-            f"columns of the same name: {', '.join(repeated[:5])}",
-            where=f"{path}:1",
-            expected="every column name once",
-            todo="rename or remove all but one",
-        )
-    return tuple(name or f"column_{number}" for number, name in enumerate(names, 1))
-
-
-def _filled(cells: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: text.strip() for name, text in cells.items() if text is not None and text.strip()}
+def _all_columns(columns: Sequence[str]) -> Sequence[str]:
+    return columns
 
 
 def _cell(value: Any) -> str | None:
@@ -277,10 +192,6 @@ def _text_of_bytes(value: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     return text if text.isprintable() else f"{BINARY} of {len(value)} bytes"
-
-
-def _as_typed(cell: str) -> str:
-    return cell[1:] if cell.startswith(_NEUTRALIZED) else cell
 
 
 def _is_text(cells: Mapping[str, str | None]) -> bool:

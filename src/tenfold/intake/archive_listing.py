@@ -17,10 +17,11 @@ from tenfold.data.pseudonyms import Pseudonyms
 from tenfold.data.source_files import SourceFiles
 from tenfold.data.source_options import PRESET_NAMES
 from tenfold.data.splits import read_sealed_split, with_split
-from tenfold.data.table_columns import match_columns
+from tenfold.data.table_columns import columns_in_use, match_columns
 from tenfold.data.table_import import list_table
 from tenfold.data.table_layout import ANY_TABLE
-from tenfold.data.table_reading import TABLE_SUFFIXES, Table, TableRow, read_table
+from tenfold.data.table_reading import read_table
+from tenfold.data.table_rows import TABLE_SUFFIXES, Table, TableRow
 from tenfold.intake.archive_config import ArchiveConfig
 
 SOURCE_IMAGE_ID = "attr.source_image_id"
@@ -57,7 +58,7 @@ def list_archive(config: ArchiveConfig, pseudonyms: Pseudonyms) -> Listing:
             where=str(path), expected="a folder or table of images (PNG, JPEG, TIFF, DICOM, ...)",
             todo=listing.quarantined[0].detail if listing.quarantined else "Check the path.",
         )  # fmt: skip
-    return replace(listing, items=tuple(replace(item, mask_path=None) for item in listing.items))
+    return replace(listing, items=tuple(replace(item, mask_file=None) for item in listing.items))
 
 
 def _options(config: ArchiveConfig, pseudonyms: Pseudonyms) -> SourceOptions:
@@ -85,13 +86,14 @@ def _metadata(folder: Path) -> Path | None:
 def _list_folder(folder: Path) -> Listing:
     reader = FolderReader(SourceFiles(folder))
     reader.list_class(reader.files.root, "")
+    reader.count_unread(())
     listing = reader.listing(Counter(), ())
     return replace(listing, reasons={k: why for k, why in listing.reasons.items() if k != _LABEL}, format="images")
 
 
 def _list_rows(path: Path, config: ArchiveConfig) -> Listing:
     """A table's rows; a label column is taken where there is one, and an empty cell sets no row aside."""
-    table = read_table(path)
+    table = read_table(path, columns_in_use(config.column_map, where=str(path), required=("image",)))
     match = match_columns(table.columns, config.column_map, where=str(path), required=("image",))
     column = match.taken.get(_LABEL, _LABEL)
     rows = [_with_label(row, column) for row in table.rows]
@@ -125,5 +127,5 @@ def _list_workspace(workspace: Workspace) -> Listing:
         fields = {name: row[name] for name in _TOLD if row[name] is not None}
         fields[SOURCE_IMAGE_ID] = row["image_id"]
         path = workspace.resolve(str(row["path"]))
-        items.append(ImportItem(path, str(row["path"]), str(row["label"] or ""), fields=fields))
+        items.append(ImportItem(str(path), str(row["path"]), str(row["label"] or ""), fields=fields))
     return Listing(workspace.path, tuple(items), (), notes=tuple(notes), format="workspace")

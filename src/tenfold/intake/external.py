@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def _canonical_form(config: ExternalConfig, workspace: Workspace, real: pd.DataF
 
 
 def _kept(
-    source: Source, answers: Sequence[Prepared | Failed], real: pd.DataFrame | None
+    source: Source, answers: Iterable[Prepared | Failed], real: pd.DataFrame | None
 ) -> tuple[list[tuple[Original, Prepared]], list[QuarantineRow]]:
     ids = set() if real is None else {str(value) for value in real["image_id"]}
     pixels = set() if real is None else {str(value) for value in real["sha256"]}

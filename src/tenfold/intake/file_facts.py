@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.data.images import ImageHeader
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_FACTS = "data/file_facts.parquet"
 
@@ -61,7 +63,7 @@ def border_fraction(image: NDArray[np.uint8]) -> float:
     for view, marks in ((image, border), (image.transpose(1, 0, 2), border.T)):
         marks[: _band(view)] = True
         marks[len(view) - _band(view[::-1]) :] = True
-    corners = np.ix_((0, -1), (0, -1))
+    corners = ([0, 0, -1, -1], [0, -1, 0, -1])
     if (image[corners] < _BLACK_BELOW).all(axis=-1).any():
         from scipy.ndimage import label
 
@@ -81,6 +83,8 @@ def folder_of(name: str, label: str) -> str:
 
 def file_facts_table(rows: Iterable[tuple[str, FileFacts, str]]) -> pd.DataFrame:
     """The table of data/file_facts.parquet from (image_id, facts, folder)."""
+    import pandas as pd  # here, as the workers that decode images need no tables
+
     listed = list(rows)
     columns: dict[str, Any] = {"image_id": [row[0] for row in listed]}
     columns |= {field.name: [getattr(row[1], field.name) for row in listed] for field in fields(FileFacts)}
@@ -102,9 +106,13 @@ def _is_gray(image: NDArray[np.uint8]) -> bool:
 
 
 def _band(image: NDArray[np.uint8]) -> int:
-    """Rows from the top that are of one color, the first row's."""
-    first = image[0, 0].astype(np.int16)
+    """Rows from the top that are of one color, the first pixel's."""
+    color = image[0, 0].tolist()
     for number, row in enumerate(image):
-        if np.abs(row - first).max() > _BAND_TOLERANCE:
-            return number
+        # Bytes, as most pictures end at the first row: numpy's start would cost more than the work.
+        pixels = row.tobytes()
+        for channel, level in enumerate(color):
+            levels = pixels[channel :: len(color)]
+            if max(levels) > level + _BAND_TOLERANCE or min(levels) < level - _BAND_TOLERANCE:
+                return number
     return len(image)

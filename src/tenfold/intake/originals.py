@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from tenfold.core.executor import Executor
-from tenfold.core.files import write_text_atomic
+from tenfold.core.executor import Executor, in_order
+from tenfold.core.files import write_atomic
 from tenfold.core.hashing import canonical_json, sha256_bytes, sha256_file
 from tenfold.core.progress import Progress
 from tenfold.data.import_items import ImportItem, Listing, QuarantineRow
@@ -51,7 +55,7 @@ def hash_originals(
     items: Sequence[ImportItem], executor: Executor, progress: Progress
 ) -> tuple[list[Original], list[QuarantineRow]]:
     """The items with their hashes, in order; those that cannot be read, or are empty, as quarantine rows."""
-    hashes = hash_paths([item.path for item in items], executor, progress)
+    hashes = hash_paths([item.file for item in items], executor, progress)
     originals: list[Original] = []
     quarantined: list[QuarantineRow] = []
     for item, found in zip(items, hashes, strict=True):
@@ -62,18 +66,16 @@ def hash_originals(
     return originals, quarantined
 
 
-def hash_paths(paths: Sequence[Path], executor: Executor, progress: Progress) -> list[FileHash]:
-    """The hash of each file, in order, by the executor's workers."""
+def hash_paths(paths: Sequence[str], executor: Executor, progress: Progress) -> Iterator[FileHash]:
+    """The hash of each file, in order, by the executor's workers, as they come."""
     tasks = [paths[start : start + _BATCH_FILES] for start in range(0, len(paths), _BATCH_FILES)]
-    answers: dict[int, list[FileHash]] = {}
     with progress.task("Reading files", len(paths)) as task:
-        for number, answer in executor.map(hash_files, tasks):
-            answers[number] = answer
+        for answer in in_order(executor.map(hash_files, tasks)):
+            yield from answer
             task.advance(len(answer))
-    return [found for number in range(len(tasks)) for found in answers[number]]
 
 
-def hash_files(paths: Sequence[Path]) -> list[FileHash]:
+def hash_files(paths: Sequence[str]) -> list[FileHash]:
     """The hash of each file, in order."""
     return [_hash_file(path) for path in paths]
 
@@ -83,14 +85,16 @@ def without_duplicates(originals: Sequence[Original]) -> tuple[list[Original], l
 
     Nobody can tell which label is right, so files with `conflicting_labels` stay out of training and test altogether.
     """
+    counts = Counter(original.picture for original in originals)
     twins: dict[str, list[Original]] = {}
     for original in originals:
-        twins.setdefault(original.picture, []).append(original)
+        if counts[original.picture] > 1:
+            twins.setdefault(original.picture, []).append(original)
     is_torn = {picture for picture, found in twins.items() if len({twin.item.label for twin in found}) > 1}
     kept: list[Original] = []
     quarantined: list[QuarantineRow] = []
     for original in originals:
-        found = twins[original.picture]
+        found = twins.get(original.picture, [original])
         if original.picture in is_torn:
             others = [twin for twin in found[:4] if twin is not original][:3]
             detail = "the same bytes as " + ", ".join(f"{twin.item.name} ({twin.item.label})" for twin in others)
@@ -109,7 +113,7 @@ def quarantine(item: ImportItem, reason: str, detail: str) -> QuarantineRow:
 
 def write_plan(
     path: Path, listing: Listing, originals: Sequence[Original], quarantined: Sequence[QuarantineRow],
-    masks: Sequence[FileHash],
+    masks: Iterable[FileHash],
 ) -> None:  # fmt: skip
     """Write down what will be imported, one JSON line each: the stage's input, so that any change upstream is seen.
 
@@ -122,24 +126,32 @@ def write_plan(
         "notes": list(listing.notes),
         "format": listing.format,
     }
-    lines = [canonical_json(head)]
+    with write_atomic(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as stream:
+        for record in chain([head], _records(originals, masks), map(asdict, quarantined)):
+            stream.write(canonical_json(record) + "\n")
+
+
+def _records(originals: Sequence[Original], masks: Iterable[FileHash]) -> Iterator[dict[str, Any]]:
     mask_hashes = iter(masks)
     for original in originals:
         item = original.item
-        record = {"name": item.name, "label": item.label, "line": item.line, "fields": dict(item.fields)}
-        if item.mask_path is not None:
+        record: dict[str, Any] = {
+            "name": item.name,
+            "label": item.label,
+            "line": item.line,
+            "fields": dict(item.fields),
+        }
+        if item.mask_file is not None:
             mask = next(mask_hashes)
             record["mask"] = mask.sha256 or mask.fault
         if item.choice is not None:
             record["choice"] = asdict(item.choice)
-        lines.append(canonical_json(record | {"sha256": original.sha256}))
-    lines += [canonical_json(asdict(row)) for row in quarantined]
-    write_text_atomic(path, "".join(f"{line}\n" for line in lines))
+        yield record | {"sha256": original.sha256}
 
 
-def _hash_file(path: Path) -> FileHash:
+def _hash_file(path: str) -> FileHash:
     try:
-        size = path.stat().st_size
+        size = os.stat(path).st_size
         return FileHash(sha256_file(path), size) if size else FileHash(fault="empty_file", detail="0 bytes")
     except OSError as error:
         return FileHash(fault="unreadable_file", detail=error.strerror or type(error).__name__)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tenfold.core.errors import DataError
-from tenfold.core.executor import Executor
-from tenfold.core.files import read_json, write_bytes_atomic, write_text_atomic
+from tenfold.core.executor import Executor, in_order
+from tenfold.core.files import read_json, storage_errors, write_text_atomic
 from tenfold.core.hashing import canonical_json, sha256_bytes, sha256_file
 from tenfold.core.plain import from_plain, to_plain
 from tenfold.core.progress import Progress
 from tenfold.data.dicom_header import dicom_image_header, is_dicom
 from tenfold.data.images import (
+    FAST_PNG,
     ImageError,
     ImageHeader,
     ResizeMode,
@@ -54,10 +55,10 @@ class ImageTask:
     """One original and the id that names its files. measures_skin: whether the skin's ITA is wanted."""
 
     image_id: str
-    original: Path
+    original: str
     file_bytes: int
     choice: PixelChoice | None = None
-    mask: Path | None = None
+    mask: str | None = None
     measures_skin: bool = False
 
 
@@ -102,24 +103,23 @@ def image_task(original: Original, *, measures_skin: bool) -> ImageTask:
     """The task of one original."""
     item = original.item
     return ImageTask(
-        original.image_id, item.path, original.file_bytes, item.choice, item.mask_path, measures_skin=measures_skin
+        original.image_id, item.file, original.file_bytes, item.choice, item.mask_file, measures_skin=measures_skin
     )
 
 
 def prepare_all(
     images: Iterable[ImageTask], settings: PreparationSettings, executor: Executor, progress: Progress
-) -> list[Prepared | Failed]:
-    """One answer for each image, in order; batches that an interrupted import finished are taken as they are.
+) -> Iterator[Prepared | Failed]:
+    """One answer for each image, in order, as they come; batches that an interrupted import finished are taken as they
+    are.
 
     The records of finished batches stay: remove their folder when all is done.
     """
     tasks = preparation_tasks(images, settings)
-    answers: dict[int, list[Prepared | Failed]] = {}
     with progress.task("Decoding images", sum(len(task.images) for task in tasks)) as task:
-        for number, answer in executor.map(prepare, tasks):
-            answers[number] = answer
-            task.advance(len(answer))
-    return [answer for number in range(len(tasks)) for answer in answers[number]]
+        for answers in in_order(executor.map(prepare, tasks)):
+            yield from answers
+            task.advance(len(answers))
 
 
 def preparation_tasks(images: Iterable[ImageTask], settings: PreparationSettings) -> list[PreparationTask]:
@@ -140,7 +140,11 @@ def prepare(task: PreparationTask) -> list[Prepared | Failed]:
     found = _finished(task)
     if found is not None:
         return found
-    answers = [_prepare_image(image, task.settings) for image in task.images]
+    settings = task.settings
+    for folder in {settings.images} | {settings.masks for image in task.images if image.mask is not None}:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    answers = [_prepare_image(image, settings) for image in task.images]
     write_text_atomic(task.record, canonical_json([to_plain(answer) for answer in answers]))
     return answers
 
@@ -153,21 +157,26 @@ def _prepare_image(task: ImageTask, settings: PreparationSettings) -> Prepared |
     except OSError as error:
         return Failed("unreadable_file", error.strerror or type(error).__name__)
     canonical = square_picture(picture, settings.image_size_px, settings.resize_mode)
-    png = encode_png(canonical)
-    write_bytes_atomic(_target(settings.images, task), png)
+    sha256 = _write_png(_target(settings.images, task), canonical)
     mask, mask_sha256, mask_fault = None, "", ""
     if task.mask is not None:
         try:
-            mask = _canonical_mask(task.mask, picture.size, settings.image_size_px, settings.resize_mode)
+            mask = _canonical_mask(Path(task.mask), picture.size, settings.image_size_px, settings.resize_mode)
         except ImageError as error:
             mask_fault = error.what
         else:
-            mask_png = encode_png(mask)
-            write_bytes_atomic(_target(settings.masks, task), mask_png)
-            mask_sha256 = sha256_bytes(mask_png)
+            mask_sha256 = _write_png(_target(settings.masks, task), mask)
     ita = skin_ita(canonical, mask) if task.measures_skin else None
     facts = facts_of(header, picture, task.file_bytes)
-    return Prepared(sha256_bytes(png), perceptual_hash(canonical), facts, mask_sha256, mask_fault, ita)
+    return Prepared(sha256, perceptual_hash(canonical), facts, mask_sha256, mask_fault, ita)
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> str:
+    """Write the file and return its SHA-256. It takes its place at once: one cut short has no record of its batch."""
+    png = encode_png(pixels, level=FAST_PNG)
+    with storage_errors(path):
+        path.write_bytes(png)
+    return sha256_bytes(png)
 
 
 def _target(folder: Path, task: ImageTask) -> Path:
@@ -175,12 +184,12 @@ def _target(folder: Path, task: ImageTask) -> Path:
 
 
 def _decode(task: ImageTask) -> tuple[ImageHeader, Image.Image]:
-    if is_dicom(task.original):
+    path = Path(task.original)
+    if is_dicom(path):
         from tenfold.data.dicom_pixels import decode_dicom
 
-        header = dicom_image_header(task.original)
-        return header, Image.fromarray(decode_dicom(task.original, task.choice))
-    return decode_picture(task.original)
+        return dicom_image_header(path), Image.fromarray(decode_dicom(path, task.choice))
+    return decode_picture(path)
 
 
 def _canonical_mask(

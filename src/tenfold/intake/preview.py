@@ -145,7 +145,7 @@ def preview_listing(listing: Listing, source: str) -> IntakePreview:
         other_classes=dict(listing.other_classes),
         samples=tuple(_sample(item) for item in _spread(listing.items, SAMPLE_ROWS)),
         quarantine=quarantine,
-        n_masks=sum(item.mask_path is not None for item in listing.items),
+        n_masks=sum(item.mask_file is not None for item in listing.items),
         kept_columns=tuple(kept[:SHOWN_ATTRIBUTES]),
         n_kept_columns=len(kept),
         notes=listing.notes,

@@ -104,13 +104,11 @@ def fill_groups(manifest: pd.DataFrame) -> pd.DataFrame:
 
     Connected means one patient, lesion or near-duplicate cluster, by hash or by features; see `splits.group_keys`.
     """
-    keys = group_keys(manifest).astype(str)
-    given = manifest["group_id"].groupby(keys.to_numpy()).min()
-    names = [
-        own if isinstance(own, str) else given[key] if isinstance(given[key], str) else f"group_{key}"
-        for own, key in zip(manifest["group_id"].astype(object), keys, strict=True)
-    ]
-    return manifest.assign(group_id=pd.array(names, dtype="string"))
+    keys, own = group_keys(manifest), manifest["group_id"]
+    named = own.dropna()
+    shared = keys.map(named.groupby(keys[named.index]).min()).astype("string")
+    names = own.fillna(shared).fillna("group_" + keys)
+    return manifest.assign(group_id=names)
 
 
 def quarantine_table(rows: Sequence[QuarantineRow]) -> pd.DataFrame:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from tenfold.core.errors import InputError, StageError, WorkspaceError
 from tenfold.core.executor import Executor
@@ -18,7 +21,7 @@ from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.dicom_series import DicomChoice
 from tenfold.data.import_items import Listing, QuarantineRow, check_classes
-from tenfold.data.manifest import csv_text, make_manifest, write_manifest
+from tenfold.data.manifest import ManifestRows, csv_text, write_manifest
 from tenfold.data.phantom import CONDITIONS, EMERGING
 from tenfold.data.skin_tone import is_skin_photograph
 from tenfold.data.source_options import SourceOptions
@@ -54,20 +57,34 @@ FOLDER = "data/intake"
 MANIFEST = "data/manifest.parquet"
 PLAN = "data/intake_plan.jsonl"
 SPLIT = "data/splits.json"
+_TABLE_ROWS = 4096
 _OWNS = (IMAGES_FOLDER, MASKS_FOLDER, MANIFEST, QUARANTINE, FILE_FACTS)
 
 
 @dataclass
 class _Gathered:
-    """What an import has so far: manifest rows, file facts by image, rows set aside, and masks that are not used."""
+    """What an import has so far: manifest rows and file facts, rows set aside, and masks that are not used."""
 
     listing: Listing
     """Without its items, which are counted in `rows_in`: a hundred thousand of them need not be kept."""
     rows_in: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    facts: list[tuple[str, FileFacts, str]] = field(default_factory=list)
+    rows: ManifestRows = field(default_factory=ManifestRows)
     refused: list[QuarantineRow] = field(default_factory=list)
     mask_faults: dict[str, str] = field(default_factory=dict)
+    _facts: list[tuple[str, FileFacts, str]] = field(default_factory=list)
+    _fact_tables: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any], facts: FileFacts, folder: str) -> None:
+        """Add an image that is kept; `folder` is that of its original."""
+        self.rows.append(row)
+        self._facts.append((row["image_id"], facts, folder))
+        if len(self._facts) == _TABLE_ROWS:
+            self._fact_tables.append(file_facts_table(self._facts))
+            self._facts.clear()
+
+    def file_facts(self) -> pd.DataFrame:
+        """The file facts of all images added."""
+        return pd.concat([*self._fact_tables, file_facts_table(self._facts)], ignore_index=True)
 
 
 def run(config: IntakeConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
@@ -108,8 +125,7 @@ def _run_phantom(config: IntakeConfig, workspace: Workspace, progress: Progress)
     )  # fmt: skip
     with progress.task("Drawing phantom images", sum(counts.values())) as task:
         for row, facts in cohort:
-            gathered.rows.append(row)
-            gathered.facts.append((row["image_id"], facts, ""))
+            gathered.add(row, facts, "")
             task.advance()
     return _finish(config, stage, gathered, progress)
 
@@ -137,7 +153,7 @@ def _run_import(config: IntakeConfig, workspace: Workspace, executor: Executor, 
     answers = prepare_all(tasks, preparing, executor, progress)
     settings = RowSettings(config.image_size_px, config.modality, config.class_nouns)
     gathered = _gather(source, answers, settings)
-    del source, answers
+    del source, answers, tasks
     result = _finish(config, stage, gathered, progress, executor)
     shutil.rmtree(preparing.records, ignore_errors=True)
     return result
@@ -176,19 +192,19 @@ def _measures_skin(config: IntakeConfig, modality: str | None, source_format: st
     return config.estimate_skin_type == "always"
 
 
-def _gather(source: Source, answers: Sequence[Prepared | Failed], settings: RowSettings) -> _Gathered:
+def _gather(source: Source, answers: Iterable[Prepared | Failed], settings: RowSettings) -> _Gathered:
     listing = replace(source.listing, items=(), quarantined=())
     gathered = _Gathered(listing, source.rows_in, refused=list(source.refused))
     for original, answer in zip(source.originals, answers, strict=True):
+        item = original.item
         if isinstance(answer, Failed):
-            gathered.refused.append(quarantine(original.item, answer.reason, answer.detail))
+            gathered.refused.append(quarantine(item, answer.reason, answer.detail))
             continue
-        gathered.rows.append(imported_row(original, answer, settings))
         # The names of a DICOM export are pseudonyms of its series: such a folder says nothing of the origin.
-        folder = "" if listing.format == "dicom" else folder_of(original.item.name, original.item.label)
-        gathered.facts.append((original.image_id, answer.facts, folder))
+        folder = "" if listing.format == "dicom" else folder_of(item.name, item.label)
+        gathered.add(imported_row(original, answer, settings), answer.facts, folder)
         if answer.mask_fault:
-            gathered.mask_faults[original.item.name] = answer.mask_fault
+            gathered.mask_faults[item.name] = answer.mask_fault
     return gathered
 
 
@@ -200,7 +216,8 @@ def _finish(
     executor: finds copies among imported images; None for the phantom's, which are drawn apart.
     """
     workspace, listing, refused = stage.workspace, gathered.listing, gathered.refused
-    rows_in, n_kept = gathered.rows_in, len(gathered.rows)
+    manifest = gathered.rows.manifest()
+    rows_in, n_kept = gathered.rows_in, len(manifest)
     if rows_in != n_kept + len(refused):
         raise StageError(
             f"{rows_in} rows came in, but {n_kept} were kept and {len(refused)} quarantined",
@@ -213,14 +230,13 @@ def _finish(
         progress.log(skin_types)
     if config.is_strict:
         check_strict(refused, where=config.source)
-    kept = Counter(str(row["label"]) for row in gathered.rows)
+    kept = Counter(manifest["label"].astype(str))
     check_class_sizes(kept, refused, config.classes, where=config.source)
-    manifest = make_manifest(gathered.rows)
-    gathered.rows.clear()
     known = known_group_columns(manifest)
     manifest = fill_groups(manifest if executor is None else join_copies(workspace, manifest, executor, progress))
     write_manifest(manifest, workspace.resolve(MANIFEST))
-    _write_facts(workspace, gathered)
+    with write_atomic(workspace.resolve(FILE_FACTS)) as temporary:
+        gathered.file_facts().to_parquet(temporary, index=False)
     summary = import_summary(manifest, listing, refused)
     summary["notes"] += mask_notes(gathered.mask_faults)
     summary["grouped_by"] = [*known, "near-duplicates"]
@@ -228,11 +244,5 @@ def _finish(
     summary["data_license"] = workspace.data_license if config.data_license == NOT_STATED else config.data_license
     for line in (*summary["notes"], *summary["warnings"]):
         progress.log(line)
-    outputs = [MANIFEST, QUARANTINE, FILE_FACTS, *manifest["path"].tolist(), *manifest["mask_path"].dropna().tolist()]
+    outputs = chain((MANIFEST, QUARANTINE, FILE_FACTS), manifest["path"], manifest["mask_path"].dropna())
     return stage.finish((workspace.resolve(path) for path in outputs), summary)
-
-
-def _write_facts(workspace: Workspace, gathered: _Gathered) -> None:
-    with write_atomic(workspace.resolve(FILE_FACTS)) as temporary:
-        file_facts_table(gathered.facts).to_parquet(temporary, index=False)
-    gathered.facts.clear()

@@ -73,7 +73,7 @@ def open_source(
     originals, duplicates = without_duplicates(hashed)
     refused = (*listing.quarantined, *unreadable, *duplicates)
     target = workspace.resolve(plan)
-    masks = [original.item.mask_path for original in originals if original.item.mask_path is not None]
+    masks = [original.item.mask_file for original in originals if original.item.mask_file is not None]
     write_plan(_waiting(target), listing, originals, refused, hash_paths(masks, executor, progress) if masks else ())
     return Source(listing, tuple(originals), refused, target)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.core.errors import DataError, FaultsError
 from tenfold.core.workspace import Workspace
-from tenfold.data.datasets import label_indices, load_images
+from tenfold.data.datasets import check_one_codec, label_indices, load_images
 from tenfold.data.manifest import make_manifest
 from tests.image_files import random_image, write_image
 
@@ -34,3 +34,12 @@ def test_all_faults_are_told_at_once(workspace: Workspace) -> None:
         load_images(workspace, manifest)
     with pytest.raises(DataError, match="cannot be opened"):
         load_images(workspace, manifest.iloc[2:])
+
+
+def test_real_and_synthetic_images_of_other_codecs_are_refused() -> None:
+    real = make_manifest([{"image_id": "1" * 16, "path": "data/images/1.png", "source": "real"}])
+    synthetic = make_manifest([{"image_id": "2" * 16, "path": "synthetic/x/images/2.jpg", "source": "synthetic"}])
+    with pytest.raises(DataError, match="the synthetic images are jpg files, the real ones png"):
+        check_one_codec(real, synthetic)
+    check_one_codec(real)
+    check_one_codec(synthetic)

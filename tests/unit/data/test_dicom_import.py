@@ -307,7 +307,7 @@ def _with_secret_values() -> Dataset:
 def _dump(listing: Listing) -> str:
     """Every string of a listing but the paths of the files themselves, which stay on this machine."""
     parts = asdict(listing) | {"root": "", "items": []}
-    parts["items"] = [{**asdict(item), "path": "", "mask_path": ""} for item in listing.items]
+    parts["items"] = [{**asdict(item), "file": "", "mask_file": ""} for item in listing.items]
     return json.dumps(parts, default=str)
 
 

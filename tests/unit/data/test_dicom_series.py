@@ -41,7 +41,7 @@ def written(folder: Path, datasets: Sequence[Dataset], label: str = "sick", **fi
     items = []
     for number, dataset in enumerate(datasets):
         path = write_dicom(folder / label / f"{dataset.PatientID}_{number}.dcm", dataset)
-        items.append(ImportItem(path, path.relative_to(folder).as_posix(), label, fields=fields))
+        items.append(ImportItem(str(path), path.relative_to(folder).as_posix(), label, fields=fields))
     return items
 
 
@@ -258,8 +258,8 @@ def test_files_that_cannot_be_used_are_set_aside_by_number_and_others_pass(tmp_p
     bad = written(tmp_path, [compressed_as(JPEGLSLossless), make_dicom(None, "SR"), slice_of("P2", 1, 1)], "bad")
     bad[2].path.write_bytes(bad[2].path.read_bytes()[:300])
     seg = written(tmp_path, [make_dicom(np.eye(8, dtype=np.uint8), "SEG")], "seg")
-    other = ImportItem(write_image(tmp_path / "a.png", 1), "a.png", "sick")
-    gone = replace(good[0], path=tmp_path / "gone.dcm")
+    other = ImportItem(str(write_image(tmp_path / "a.png", 1)), "a.png", "sick")
+    gone = replace(good[0], file=str(tmp_path / "gone.dcm"))
     items, rows, notes = expand_dicom([other, *good, *bad, *seg, gone], DicomChoice(), PSEUDONYMS)
     assert items[0] == other and len(items) == 2
     reasons = ["unsupported_compression", "missing_pixel_data", "damaged_image", "not_an_image", "unreadable_file"]

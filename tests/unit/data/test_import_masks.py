@@ -59,7 +59,7 @@ def test_masks_of_no_image_are_told(tmp_path: Path) -> None:
     for number, name in enumerate(("images/df/a.png", "masks/df/a.png", "masks/df/b.png")):
         write_image(tmp_path / name, number)
     notes = import_folder(tmp_path).notes
-    assert notes == ("1 files in masks/ are the mask of no listed image, e.g. masks/df/b.png",)
+    assert notes == ("1 files are the mask of no listed image, e.g. masks/df/b.png",)
 
 
 def test_a_link_to_a_mask_outside_is_not_taken(tmp_path: Path) -> None:

@@ -155,3 +155,12 @@ def test_ancestors_must_be_training_images() -> None:
     assert "no split of this workspace" in errors(ids[3])[0]
     unknown = check_ancestors(make_manifest([row(8, source="synthetic")]), real)
     assert "unknown ancestors" in unknown[0].what
+
+
+def test_texts_kept_once_in_the_file_are_read_as_texts(tmp_path: Path) -> None:
+    made = make_manifest([row(1, ancestors='["a"]'), row(2), row(3, ancestors='["a"]')])
+    made.assign(ancestors=made["ancestors"].astype("category")).to_parquet(tmp_path / "manifest.parquet", index=False)
+    found = read_manifest(tmp_path / "manifest.parquet")
+    assert found["ancestors"].dtype == "string" and found["ancestors"].isna().tolist() == [False, True, False]
+    assert found["ancestors"].iloc[0] is found["ancestors"].iloc[2]
+    assert [one["ancestors"] for one in manifest_rows(found)] == ['["a"]', None, '["a"]']

@@ -117,34 +117,35 @@ def test_an_import_without_dicom_makes_no_key(root: Path, workspace: Workspace) 
 def test_a_disk_that_cannot_be_written(
     root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    replace = os.replace
+    write = Path.write_bytes
 
-    def refusing(source: Any, target: Any) -> None:
-        if "images" in Path(target).parts:
+    def refusing(path: Path, data: bytes) -> int:
+        if "images" in path.parts:
+            write(path, data[: len(data) // 2])
             raise OSError(number, os.strerror(number))
-        replace(source, target)
+        return write(path, data)
 
-    monkeypatch.setattr(os, "replace", refusing)
+    monkeypatch.setattr(Path, "write_bytes", refusing)
     with pytest.raises(StorageError, match=rf"{words}(.|\n)*images(.|\n)*What to do"):
         intake(workspace, root)
-    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(Path, "write_bytes", write)
     assert intake(workspace, root).summary["kept"] == 8, "and the same command goes on"
+    decoded = [decode_image(path) for path in workspace.resolve("data/images").iterdir()]
+    assert len(decoded) == 8, "no file cut short is left"
 
 
-def test_a_file_that_vanishes_or_cannot_be_opened(
-    root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stat = Path.stat
+def test_a_file_that_vanishes_or_cannot_be_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = os.stat
 
-    def refusing(self: Path, **options: Any) -> Any:
-        if self.name == "image_1.png" and "df" in self.parts and options == {}:
+    def refusing(path: Any, **options: Any) -> Any:
+        if str(path) == str(root / "df/image_1.png"):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return stat(self, **options)
+        return stat(path, **options)
 
-    monkeypatch.setattr(Path, "stat", refusing)
+    monkeypatch.setattr(os, "stat", refusing)
     from tenfold.intake.originals import hash_files
 
-    found = hash_files([root / "df/image_0.png", root / "df/image_1.png", root / "gone.png"])
+    found = hash_files([str(root / name) for name in ("df/image_0.png", "df/image_1.png", "gone.png")])
     assert [one.fault for one in found] == ["", "unreadable_file", "unreadable_file"]
     assert found[1].detail == "Permission denied"
 

@@ -79,7 +79,7 @@ def test_frames_of_a_file_have_ids_of_their_own(tmp_path: Path) -> None:
     path.write_bytes(b"frames")
     sha256 = sha256_file(path)
     choices = [None, PixelChoice(frame=0), PixelChoice(frame=3), PixelChoice(window=(40.0, 80.0))]
-    originals = [Original(ImportItem(path, f"{k}", "df", choice=one), sha256, 6) for k, one in enumerate(choices)]
+    originals = [Original(ImportItem(str(path), f"{k}", "df", choice=one), sha256, 6) for k, one in enumerate(choices)]
     assert originals[0].image_id == originals[3].image_id == sha256[:16]
     assert originals[2].image_id == sha256_bytes(f"{sha256}:3".encode())[:16]
     kept, refused = without_duplicates(originals)

@@ -12,7 +12,7 @@ from tests.image_files import write_class_folders
 
 def item(label: str, number: int, **fields: object) -> ImportItem:
     name = f"{label}/{number}.png"
-    return ImportItem(Path("/s") / name, name, label, number + 2, fields)
+    return ImportItem(f"/s/{name}", name, label, number + 2, fields)
 
 
 def listing(items: list[ImportItem], quarantined: list[QuarantineRow] | None = None, **more: object) -> Listing:

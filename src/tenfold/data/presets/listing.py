@@ -15,7 +15,8 @@ from tenfold.data.source_options import PresetName, SourceOptions
 from tenfold.data.table_import import import_table
 from tenfold.data.table_labels import LabelReader
 from tenfold.data.table_layout import TableLayout
-from tenfold.data.table_reading import TABLE_SUFFIXES, read_columns, read_table
+from tenfold.data.table_reading import read_columns, read_table
+from tenfold.data.table_rows import TABLE_SUFFIXES
 
 _MOST_TABLES = 50
 _ID_PREFIX = {"nih_chestxray14": "nih_", "cohen_covid_chestxray": "cohen_"}
@@ -136,7 +137,7 @@ def _chosen_by_table(
         columns = collection.layout.columns or {}
         column = options.column_map.get("label", str(columns["label"]))
         reader = LabelReader(collection.layout, column, is_mapped="label" in options.column_map)
-        available.append(set(reader.count(read_table(path).rows)))
+        available.append(set(reader.count(read_table(path, {column}.intersection).rows)))
     folded = [{label.casefold() for label in labels} for labels in available]
     names = {label.casefold(): label for labels in available for label in labels}
     names |= {name.casefold(): name for name in options.classes if name.casefold() in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,14 +27,25 @@ THUMBNAIL_PX = 48
 _PART_IMAGES = 512
 
 
+class Rows(Protocol):
+    """An array, or its rows as they are asked for: `rows[:]` are all of them, `rows[places]` some."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True)
 class Measures:
-    """Of N images in the manifest's order: `features` (N, D) of the embedded net, `thumbnails` (N, 48, 48) gray uint8,
-    `contrast` (N,) the standard deviation of gray levels, 0 (one level) to 127.5."""
+    """Of N images in the manifest's order: `features` (N, D) float32 of the embedded net, `thumbnails` (N, 48, 48) gray
+    uint8, `contrast` (N,) float32, the standard deviation of gray levels, 0 (one level) to 127.5.
 
-    features: NDArray[np.float32]
-    thumbnails: NDArray[np.uint8]
-    contrast: NDArray[np.float32]
+    They stay on disk: of a hundred thousand images the thumbnails alone are 230 MB.
+    """
+
+    features: Rows
+    thumbnails: Rows
+    contrast: Rows
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,8 @@ def measure_images(manifest: pd.DataFrame, workspace: Workspace, executor: Execu
             for _ in executor.map(_measure, to_do):
                 task.advance()
         stage.finish([part.target for part in parts], {"images": len(paths), "parts": len(parts)})
-    return _joined([_read(part) for part in parts])
+    targets = [part.target for part in parts]
+    return Measures(*(_StoredRows(name, targets, len(paths)) for name in Measures.__dataclass_fields__))
 
 
 def _measure(part: _Part) -> int:
@@ -109,22 +121,40 @@ def _thumbnail(image: Image.Image) -> Image.Image:
     return image.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
 
 
-def _read(part: _Part) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+@dataclass(frozen=True)
+class _StoredRows:
+    """The rows of one measure in the files of its parts; each file is read when rows of it are asked for."""
+
+    name: str
+    files: Sequence[Path]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """The rows of these places, in order. DataError when a file cannot be read."""
+        places = np.arange(self.count)[key]
+        of_part = places // _PART_IMAGES
+        result: NDArray[Any] | None = None
+        for number in np.unique(of_part).tolist():
+            rows = _read(self.files[number], self.name)
+            if result is None:
+                result = np.empty((len(places), *rows.shape[1:]), dtype=rows.dtype)
+            mine = of_part == number
+            result[mine] = rows[places[mine] - number * _PART_IMAGES]
+        return np.empty((0, 1), dtype=np.float32) if result is None else result
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    from safetensors import SafetensorError, safe_open
 
     try:
-        arrays: dict[str, NDArray[Any]] = load_file(part.target)
+        with safe_open(path, framework="numpy") as file:
+            found: NDArray[Any] = file.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"the measures of some images cannot be read: {error}", where=str(part.target),
+            f"the measures of some images cannot be read: {error}", where=str(path),
             todo="remove the folder data/features of the workspace and check again",
         ) from error  # fmt: skip
-    return arrays
-
-
-def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> Measures:
-    if not parts:
-        empty = np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), dtype=np.uint8)
-        return Measures(np.empty((0, 1), dtype=np.float32), empty, np.empty(0, dtype=np.float32))
-    return Measures(*(np.concatenate([part[name] for part in parts]) for name in Measures.__dataclass_fields__))
+    return found

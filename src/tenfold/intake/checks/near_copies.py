@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tenfold.data.near_duplicates import near_duplicate_clusters
 from tenfold.data.splits import NEAR_DUPLICATE_DISTANCE
-from tenfold.intake.checks.measures import THUMBNAIL_PX
+from tenfold.intake.checks.measures import THUMBNAIL_PX, Rows
 
 DETAIL_LIKENESS = 0.93
 """Correlation of details from which two pictures are one."""
@@ -34,6 +34,7 @@ _CROPS = (0.0, 0.03, 0.06, 0.09)
 _BLUR_PX = 9
 _LEAST_DETAIL = 1e-3
 _MOST_MEMBERS = 40
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,21 @@ class CopyLinks:
 
 
 def copy_links(
-    hashes: Sequence[str | None], features: NDArray[np.float32], thumbnails: NDArray[np.uint8],
-    embedding_similarity: float,
-) -> CopyLinks:  # fmt: skip
+    hashes: Sequence[str | None], features: Rows, thumbnails: Rows, embedding_similarity: float
+) -> CopyLinks:
     """All pairs of near-copies, first < second, in order.
 
     hashes: perceptual hashes, None where there is none. features: (N, D); candidates are the 10 nearest neighbors by
-    standardized features whose plain cosine similarity is at least `embedding_similarity`. Clusters of one hash that
-    hold more than 40 images are linked to their first member only.
+    standardized features whose plain cosine similarity is at least `embedding_similarity`. thumbnails: (N, 48, 48).
+    Clusters of one hash that hold more than 40 images are linked to their first member only.
     """
     by_hash = _hash_pairs(hashes)
-    candidates = _feature_pairs(features.astype(np.float64), embedding_similarity)
-    pairs = sorted(by_hash | candidates)
-    likeness = _likeness(thumbnails, pairs)
-    kept = [place for place, pair in enumerate(pairs) if pair in by_hash or likeness[place] >= DETAIL_LIKENESS]
-    links = np.array([pairs[place] for place in kept], dtype=np.int64).reshape(-1, 2)
-    is_by_hash = np.array([pairs[place] in by_hash for place in kept], dtype=np.bool_)
-    return CopyLinks(links[:, 0], links[:, 1], likeness[kept], is_by_hash)
+    pairs = np.union1d(by_hash, _feature_pairs(features, embedding_similarity))
+    first, second = np.divmod(pairs, max(len(hashes), 1))
+    is_by_hash = np.isin(pairs, by_hash)
+    likeness = _likeness(thumbnails, first, second)
+    kept = is_by_hash | (likeness >= DETAIL_LIKENESS)
+    return CopyLinks(first[kept], second[kept], likeness[kept], is_by_hash[kept])
 
 
 def clusters(count: int, links: CopyLinks) -> list[NDArray[np.int64]]:
@@ -80,60 +79,80 @@ def clusters(count: int, links: CopyLinks) -> list[NDArray[np.int64]]:
     return [np.array(places, dtype=np.int64) for places in sorted(members.values())]
 
 
-def _hash_pairs(hashes: Sequence[str | None]) -> set[tuple[int, int]]:
-    """Pairs at most `NEAR_DUPLICATE_DISTANCE` apart: the very rule by which the split groups images."""
-    places = [place for place, text in enumerate(hashes) if text is not None]
+def _hash_pairs(hashes: Sequence[str | None]) -> NDArray[np.int64]:
+    """Pairs at most `NEAR_DUPLICATE_DISTANCE` apart: the very rule by which the split groups images.
+
+    A pair is one number, first * N + second: of a hundred thousand images there may be a million pairs.
+    """
+    places = np.array([place for place, text in enumerate(hashes) if text is not None], dtype=np.int64)
     known = [text for text in hashes if text is not None]
-    if not known:
-        return set()
     cluster = near_duplicate_clusters(known, NEAR_DUPLICATE_DISTANCE)
     values = np.array([int(text, 16) for text in known], dtype=np.uint64)
     order = np.argsort(cluster, kind="stable")
+    order = order[np.bincount(cluster)[cluster[order]] > 1]
     borders = np.flatnonzero(np.diff(cluster[order])) + 1
-    pairs: set[tuple[int, int]] = set()
+    pairs = [np.empty(0, dtype=np.int64)]
     for members in np.split(order, borders):
-        heads = members if len(members) <= _MOST_MEMBERS else members[:1]
-        for head in heads:
-            near = members[np.bitwise_count(values[members] ^ values[head]) <= NEAR_DUPLICATE_DISTANCE]
-            chosen = members if len(members) > _MOST_MEMBERS else near
-            pairs |= {(places[head], places[other]) for other in chosen if other > head}
-    return pairs
+        if len(members) > _MOST_MEMBERS:
+            pairs.append(places[members[0]] * len(hashes) + places[members[1:]])
+            continue
+        for number, head in enumerate(members[:-1]):
+            others = members[number + 1 :]
+            near = others[np.bitwise_count(values[others] ^ values[head]) <= NEAR_DUPLICATE_DISTANCE]
+            pairs.append(places[head] * len(hashes) + places[near])
+    return np.concatenate(pairs)
 
 
-def _feature_pairs(features: NDArray[np.float64], embedding_similarity: float) -> set[tuple[int, int]]:
+def _feature_pairs(features: Rows, embedding_similarity: float) -> NDArray[np.int64]:
+    """Pairs, as in `_hash_pairs`, of neighbors whose features are alike; features are held once, in float32."""
     from sklearn.neighbors import NearestNeighbors
 
     count = len(features)
     if count < 2:
-        return set()
-    standard = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
-    standard = _unit(standard)
+        return np.empty(0, dtype=np.int64)
+    standard = _standardized(features)
     search = NearestNeighbors(n_neighbors=min(_NEIGHBORS + 1, count), algorithm="brute").fit(standard)
     neighbors = search.kneighbors(standard, return_distance=False)
-    plain = _unit(features)
-    first = np.repeat(np.arange(count), neighbors.shape[1])
-    second = neighbors.ravel()
-    is_alike = np.einsum("nd,nd->n", plain[first], plain[second]) >= embedding_similarity - 1e-9
-    wanted = is_alike & (first != second)
-    low, high = np.minimum(first, second)[wanted], np.maximum(first, second)[wanted]
-    return set(zip(low.tolist(), high.tolist(), strict=True))
+    del search, standard
+    pairs = []
+    for start in range(0, count, _BLOCK):
+        near = neighbors[start : start + _BLOCK]
+        first, second = np.repeat(np.arange(start, start + len(near)), near.shape[1]), near.ravel()
+        places, where = np.unique(np.concatenate([first, second]), return_inverse=True)
+        plain = _unit(features[places].astype(np.float64))
+        similarity = np.einsum("nd,nd->n", plain[where[: len(first)]], plain[where[len(first) :]])
+        wanted = (similarity >= embedding_similarity - 1e-9) & (first != second)
+        pairs.append((np.minimum(first, second) * count + np.maximum(first, second))[wanted])
+    return np.unique(np.concatenate(pairs))
 
 
-def _likeness(thumbnails: NDArray[np.uint8], pairs: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+def _standardized(features: Rows) -> NDArray[np.float32]:
+    """Unit vectors (N, D) of features less their means, over their standard deviations."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
+    result = np.empty((len(features), features[:1].shape[1]), dtype=np.float32)
+    for block in blocks:
+        result[block] = features[block]
+    mean = result.mean(axis=0, dtype=np.float64)
+    variance = sum(((result[block] - mean) ** 2).sum(axis=0) for block in blocks) / len(features)
+    for block in blocks:
+        result[block] = _unit((result[block] - mean) / np.maximum(np.sqrt(variance), 1e-6))
+    return result
+
+
+def _likeness(thumbnails: Rows, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
     """Best correlation of details of each pair over orientations and crops, 0 at least; pairs sorted by first place."""
-    result = np.zeros(len(pairs))
-    start = 0
-    while start < len(pairs):
-        end = start
-        while end < len(pairs) and pairs[end][0] == pairs[start][0]:
-            end += 1
-        own = _details(thumbnails[pairs[start][0]][None])[0]
-        others = _details(thumbnails[[pair[1] for pair in pairs[start:end]]])
-        views = _oriented(own)
-        whole = np.einsum("pd,vcd->pvc", others[:, 0], views).max(axis=(1, 2))
-        cropped = np.einsum("pcd,vd->pvc", others[:, 1:], views[:, 0]).max(axis=(1, 2))
-        result[start:end] = np.maximum(whole, cropped)
-        start = end
+    result = np.zeros(len(first))
+    for start in range(0, len(first), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        places, where = np.unique(np.concatenate([first[block], second[block]]), return_inverse=True)
+        details = _details(thumbnails[places])
+        own, other = np.split(where, 2)
+        for head in np.unique(own):
+            mine = np.flatnonzero(own == head)
+            views, others = _oriented(details[head]), details[other[mine]]
+            whole = np.einsum("pd,vcd->pvc", others[:, 0], views).max(axis=(1, 2))
+            cropped = np.einsum("pcd,vd->pvc", others[:, 1:], views[:, 0]).max(axis=(1, 2))
+            result[start + mine] = np.maximum(whole, cropped)
     return np.clip(result, 0.0, 1.0)
 
 

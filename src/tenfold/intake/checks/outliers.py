@@ -32,7 +32,7 @@ def outliers(material: Material, measures: Measures) -> Outcome:
         return not_checked(
             CHECK, TITLE, f"There are {n_groups} groups; {FEWEST_GROUPS} are needed to tell what is usual."
         )
-    distances, neighbors = _distances(measures.features.astype(np.float64), material.groups)
+    distances, neighbors = _distances(measures.features[:].astype(np.float64), material.groups)
     known = np.isfinite(distances)
     logs = np.log(np.maximum(distances, 1e-9))
     middle = float(np.median(logs[known]))

@@ -58,7 +58,7 @@ def run_checks(config: CheckConfig, workspace: Workspace, executor: Executor, pr
     # One thread, whatever the machine: sums in another order could move an image across a threshold.
     with progress.task("Checking images", 5) as task, limited_threads(1):
         outcomes = [
-            lost_rows(material), blank_images(material, measures.contrast),
+            lost_rows(material), blank_images(material, measures.contrast[:]),
             tiny_images(material, config.smallest_side_px), huge_images(material, config.largest_megapixels),
         ]  # fmt: skip
         task.advance()
