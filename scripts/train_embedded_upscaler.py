@@ -23,9 +23,10 @@ from tenfold.core.executor import SerialExecutor
 from tenfold.core.files import read_json, write_atomic, write_json_atomic, write_text_atomic
 from tenfold.core.progress import NullProgress
 from tenfold.core.seeds import derive_seed
+from tenfold.finetuning.checkpointing import averaged_weights
 from tenfold.finetuning.datasets import BalancedOrder
 from tenfold.finetuning.degradation import Degradation
-from tenfold.finetuning.loop import LoopSettings, averaged_weights, train
+from tenfold.finetuning.loop import LoopSettings, train
 from tenfold.finetuning.pretrain_archive import Archive, open_archive, render_phantom_archive
 from tenfold.finetuning.super_resolution_objective import (
     HighImages,

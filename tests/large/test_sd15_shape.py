@@ -67,7 +67,7 @@ def test_two_dreambooth_steps_at_512_px(
     assert image.shape == (512, 512, 3)
     assert image.std() > 0
     # The bound is wide: what malloc keeps differs between machines. A part forgotten would fall out of it.
-    assert 0.7 < estimate / peak < 1.4
+    assert 0.85 < estimate / peak < 1.3
 
 
 def _what_fits(workspace: Workspace, base: Path) -> tuple[list[str], int]:

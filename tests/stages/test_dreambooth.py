@@ -156,10 +156,18 @@ def test_it_goes_on_from_a_model_of_the_workspace_and_keeps_its_ancestors(tiny: 
         "max_train_steps": 1,
         "samples_per_class": 0,
     }
-    _run(tiny, base, name="first", training_ids=mole, **options)
+    first = _run(tiny, base, name="first", training_ids=mole, **options)
+    # As if its own base had been pretrained on an archive, of which one image was imported later.
+    record = json.loads((first.folder / "training_rows.json").read_text())
+    record["archive_image_ids"] = ["f" * 16, rash[0]]
+    (first.folder / "training_rows.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="both a training and a validation image"):
+        _run(tiny, base, name="third", base_checkpoint="models/first", training_ids=mole, validation_ids=rash[:1],
+             prior_manifest=None)  # fmt: skip
     second = _run(tiny, base, name="second", base_checkpoint="models/first", training_ids=rash, **options)
     record = json.loads((second.folder / "training_rows.json").read_text())
     assert record["image_ids"] == sorted((*mole, *rash))
+    assert record["archive_image_ids"] == ["f" * 16]
     assert not (second.folder / "samples.png").exists()
     with pytest.raises(DataError, match="both a training and a validation image"):
         _run(tiny, base, name="third", base_checkpoint="models/first", training_ids=rash, validation_ids=mole[:1])

@@ -16,10 +16,9 @@ from tenfold.core.hashing import sha256_file
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import decode_image, read_png_text
+from tenfold.data.images import decode_image
 from tenfold.data.manifest import manifest_rows, read_manifest, unpack_ancestors
 from tenfold.data.manifest_checks import check_manifest
-from tenfold.generation import drawing
 from tenfold.generation.config import GenerateConfig
 from tenfold.generation.provenance import read_provenance
 from tenfold.generation.run import run
@@ -81,20 +80,20 @@ def test_text2img_writes_images_with_rows_and_records(tiny: Workspace, base: Pat
             None,
         )
         assert unpack_ancestors(row["ancestors"]) == ()
-        batch, position, environment = read_provenance(read_png_text(path))
-        assert batch.requests[position].image_id == row["image_id"]
-        assert (batch.requests[position].seed, batch.requests[position].prompt) == (row["seed"], row["prompt"])
-        assert environment["threads"] == 1
+        provenance = read_provenance(path)
+        assert provenance.request.image_id == row["image_id"]
+        assert (provenance.request.seed, provenance.request.prompt) == (row["seed"], row["prompt"])
+        assert provenance.environment["threads"] == 1
     assert result.summary["images"] == {"mole": 5, "rash": 5}
     assert decode_image(result.folder / "grid.png").shape[1] == 8 * 34 - 2
     assert "not what a physician saw" in (result.folder / "README.md").read_text()
-    assert not (result.folder / "batches").exists()
     assert _run(tiny, _config(base)).was_finished
 
 
 def test_the_record_in_the_file_suffices_to_draw_the_image_again(tiny: Workspace, base: Path) -> None:
     row = _rows(_run(tiny, _config(base)))[6]
-    batch, position, _ = read_provenance(read_png_text(tiny.path / row["path"]))
+    provenance = read_provenance(tiny.path / row["path"])
+    batch, position = provenance.batch, provenance.position
     first = batch.requests[0]
     settings = SamplingSettings(
         num_inference_steps=first.num_inference_steps or 0, guidance_scale=first.guidance_scale or 0
@@ -125,34 +124,49 @@ def test_the_autoencoder_returns_each_parent_with_its_label(tiny: Workspace, bas
 
 
 def test_an_interrupted_run_keeps_whole_batches_and_ends_the_same(
-    tmp_path: Path, tiny: Workspace, base: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: Workspace, base: Path
 ) -> None:
     whole = _run(tiny, _config(base, name="whole"))
     other = make_tiny_workspace(tmp_path / "other")
-    drawn: list[str] = []
-    original = drawing.draw_batch
-
-    def interrupted(task: drawing.DrawTask) -> int:
-        if len(drawn) == 2:
-            raise KeyboardInterrupt
-        drawn.append(task.batch.name)
-        return original(task)
-
-    monkeypatch.setattr("tenfold.generation.run.draw_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _run(other, _config(base, name="whole"))
+        _run(other, _config(base, name="whole"), StoppingExecutor(2))
     folder = other.path / "synthetic" / "whole"
     assert not (folder / "run.json").exists()
-    damaged = sorted((folder / "images").iterdir())[0]
-    damaged.write_bytes(b"half a file")
+    kept = sorted((folder / "images").iterdir())
+    kept[0].write_bytes(b"half a file")
 
-    monkeypatch.setattr(
-        "tenfold.generation.run.draw_batch", lambda task: drawn.append(task.batch.name) or original(task)
-    )
-    resumed = _run(other, _config(base, name="whole"))
-    assert drawn[:2] == ["batch-00000", "batch-00001"] and len(drawn) == 4
-    assert len(set(drawn[2:]) & set(drawn[:2])) == 1
+    log = Log()
+    resumed = run(_config(base, name="whole"), other, StoppingExecutor(None), log)
     assert dict(resumed.outputs) == dict(whole.outputs)
+    assert "1 files are not as they were written and are made again" in log.messages[0]
+    assert (folder / "damaged" / "images" / kept[0].name).read_bytes() == b"half a file"
+    assert StoppingExecutor.drawn == 2  # of four tasks; one was whole
+
+
+class StoppingExecutor(SerialExecutor):
+    """Is interrupted after so many tasks."""
+
+    drawn = 0
+
+    def __init__(self, tasks: int | None) -> None:
+        self._tasks = tasks
+
+    def map(self, function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
+        StoppingExecutor.drawn = len(tasks)
+        for index, task in enumerate(tasks):
+            if index == self._tasks:
+                raise KeyboardInterrupt
+            yield index, function(task)
+
+
+class Log(NullProgress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
 
 
 class BackwardExecutor(SerialExecutor):
@@ -190,21 +204,16 @@ def test_a_changed_checkpoint_makes_other_images(tmp_path: Path, base: Path) -> 
     rows = _rows(_run(workspace, config))
     assert not first & {row["image_id"] for row in rows}
     assert unpack_ancestors(rows[0]["ancestors"]) == tuple(sorted(ids_of(workspace, "train")))
-    images = {path.stem for path in (workspace.path / "synthetic/drawn/images").iterdir()}
+    images = {path.stem for path in (workspace.path / "synthetic/drawn/images").glob("*.png")}
     assert images == {row["image_id"] for row in rows}
 
 
 def test_prompts_that_are_too_long_are_told(tiny: Workspace, base: Path) -> None:
-    messages: list[str] = []
-
-    class Log(NullProgress):
-        def log(self, message: str) -> None:
-            messages.append(message)
-
+    log = Log()
     config = _config(base, name="long", prompts={"mole": ("many words " * 9,)}, skin_types=None, images_per_class=1)
-    result = run(config, tiny, SerialExecutor(), Log())
+    result = run(config, tiny, SerialExecutor(), log)
     assert result.summary["cut_prompts"] == ["many words " * 9]
-    assert "longer than the checkpoint reads" in messages[0]
+    assert "longer than the checkpoint reads" in log.messages[0]
 
 
 def test_half_precision_and_another_sampler_are_drawn_and_recorded(tiny: Workspace, base: Path) -> None:
@@ -212,6 +221,6 @@ def test_half_precision_and_another_sampler_are_drawn_and_recorded(tiny: Workspa
         base, name="half", dtype="bfloat16", sampler="dpmsolver++", images_per_class=1, guidance_rescale=0.7
     )
     row = _rows(_run(tiny, config))[0]
-    batch, position, environment = read_provenance(read_png_text(tiny.path / row["path"]))
-    assert (row["sampler"], environment["dtype"]) == ("dpmsolver++", "bfloat16")
-    assert batch.requests[position].guidance_rescale == 0.7
+    provenance = read_provenance(tiny.path / row["path"])
+    assert (row["sampler"], provenance.environment["dtype"]) == ("dpmsolver++", "bfloat16")
+    assert provenance.request.guidance_rescale == 0.7

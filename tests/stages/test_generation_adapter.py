@@ -17,7 +17,7 @@ from tenfold.core.hashing import sha256_file
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import decode_image, read_png_text
+from tenfold.data.images import decode_image
 from tenfold.data.manifest import manifest_rows, read_manifest, unpack_ancestors
 from tenfold.data.manifest_checks import check_manifest
 from tenfold.generation.config import GenerateConfig
@@ -105,8 +105,7 @@ def test_the_pictures_are_those_of_diffusers_and_say_where_they_come_from(tiny: 
 
     assert [row["adapter"] for row in rows] == ["models/mine"] * 2
     assert unpack_ancestors(rows[0]["ancestors"]) == tuple(sorted(ids_of(tiny, "train", "mole")))
-    batch, position, _ = read_provenance(read_png_text(tiny.path / rows[0]["path"]))
-    request = batch.requests[position]
+    request = read_provenance(tiny.path / rows[0]["path"]).request
     assert (request.adapter, request.adapter_scale) == ("models/mine", 1.0)
     assert request.adapter_sha256 == sha256_file(tiny.path / "models/mine/pytorch_lora_weights.safetensors")
     assert "Adapter (LoRA): `models/mine`, weight 1.0" in (result.folder / "README.md").read_text()

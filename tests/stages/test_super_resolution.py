@@ -41,7 +41,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return make_tiny_workspace(tmp_path_factory.mktemp("data") / "workspace", image_size_px=48)
 
 
-def _run(workspace: Workspace, base: Path, **changes: Any) -> Result:
+def run_tiny(workspace: Workspace, base: Path, **changes: Any) -> Result:
     options: dict[str, Any] = {
         "name": "mine",
         "seed": 5,
@@ -64,7 +64,7 @@ def _run(workspace: Workspace, base: Path, **changes: Any) -> Result:
 def test_it_writes_an_upscaler_that_plain_diffusers_loads(tiny: Workspace, base: Path) -> None:
     from diffusers import StableDiffusionUpscalePipeline
 
-    result = _run(tiny, base)
+    result = run_tiny(tiny, base)
     folder = result.folder
     pipeline = StableDiffusionUpscalePipeline.from_pretrained(folder, local_files_only=True)
     before = load_file(base / "unet/diffusion_pytorch_model.safetensors")
@@ -85,12 +85,12 @@ def test_it_writes_an_upscaler_that_plain_diffusers_loads(tiny: Workspace, base:
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [
         f"step-{step:08d}.png" for step in (0, 3, 6)
     ]
-    assert not (folder / "checkpoints").exists()
-    assert _run(tiny, base).was_finished
+    assert (folder / "curves.png").is_file() and not (folder / "checkpoints").exists()
+    assert run_tiny(tiny, base).was_finished
 
 
 def test_it_is_compared_with_bicubic_on_held_out_pairs(tiny: Workspace, base: Path) -> None:
-    result = _run(tiny, base)
+    result = run_tiny(tiny, base)
     similarity = json.loads((result.folder / "similarity.json").read_text())
     assert similarity == result.summary["similarity"]
     assert (similarity["images"], similarity["patients"]) == (4, 4)
@@ -110,7 +110,7 @@ def test_it_is_compared_with_bicubic_on_held_out_pairs(tiny: Workspace, base: Pa
 
 
 def test_training_lowers_the_loss_of_fixed_noise(tiny: Workspace, base: Path) -> None:
-    result = _run(
+    result = run_tiny(
         tiny, base, name="longer", max_train_steps=40, validation_steps=40, learning_rate=3e-3, samples_count=0
     )
     losses = result.summary["validation_loss"]
@@ -122,7 +122,7 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(
     tmp_path: Path, tiny: Workspace, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"name": "whole", "ema_decay": 0.9, "gradient_accumulation_steps": 2}
-    whole = _run(tiny, base, **options)
+    whole = run_tiny(tiny, base, **options)
     other = make_tiny_workspace(tmp_path / "other", image_size_px=48)
     original = SuperResolutionObjective.loss
     for kill_at in (1, 5, 10):
@@ -134,18 +134,18 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(
 
         monkeypatch.setattr(SuperResolutionObjective, "loss", loss)
         with pytest.raises(KeyboardInterrupt):
-            _run(other, base, **options)
+            run_tiny(other, base, **options)
         assert not (other.path / "models" / "whole" / "run.json").exists()
     monkeypatch.setattr(SuperResolutionObjective, "loss", original)
-    resumed = _run(other, base, **options)
+    resumed = run_tiny(other, base, **options)
     assert dict(resumed.outputs) == dict(whole.outputs)
     assert resumed.summary == whole.summary
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tiny: Workspace, base: Path) -> None:
     options: dict[str, Any] = {"validation_ids": (), "max_train_steps": 2}
-    plain = _run(tiny, base, name="plain", **options)
-    spared = _run(tiny, base, name="spared", gradient_checkpointing=True, **options)
+    plain = run_tiny(tiny, base, name="plain", **options)
+    spared = run_tiny(tiny, base, name="spared", gradient_checkpointing=True, **options)
     assert spared.summary["loss_of_last_tenth"] == pytest.approx(plain.summary["loss_of_last_tenth"], rel=1e-5)
     assert plain.summary["similarity"] is None
     assert not (plain.folder / "similarity.json").exists()
@@ -154,7 +154,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tiny: Workspace, base
 def test_a_lora_is_saved_beside_the_upscaler_that_it_makes(tiny: Workspace, base: Path) -> None:
     from diffusers import StableDiffusionUpscalePipeline
 
-    result = _run(tiny, base, name="adapted", method="lora", lora_rank=4, learning_rate=1e-2)
+    result = run_tiny(tiny, base, name="adapted", method="lora", lora_rank=4, learning_rate=1e-2)
     before = load_file(base / "unet/diffusion_pytorch_model.safetensors")
     after = load_file(result.folder / "unet/diffusion_pytorch_model.safetensors")
     assert set(after) == set(before)
@@ -173,7 +173,7 @@ def test_a_lora_is_saved_beside_the_upscaler_that_it_makes(tiny: Workspace, base
 
 
 def test_one_image_is_enough_to_train(tiny: Workspace, base: Path) -> None:
-    result = _run(tiny, base, name="single", training_ids=ids_of(tiny, "train")[:1], max_train_steps=1)
+    result = run_tiny(tiny, base, name="single", training_ids=ids_of(tiny, "train")[:1], max_train_steps=1)
     assert result.summary["training_images"] == 1
 
 
@@ -190,39 +190,39 @@ def test_the_embedded_upscaler_is_the_default_base(tmp_path: Path) -> None:
 
 def test_images_of_other_splits_are_refused(tiny: Workspace, base: Path) -> None:
     with pytest.raises(DataError, match="split test"):
-        _run(tiny, base, name="leak", validation_ids=ids_of(tiny, "test")[:1])
+        run_tiny(tiny, base, name="leak", validation_ids=ids_of(tiny, "test")[:1])
     with pytest.raises(DataError, match="split val"):
-        _run(tiny, base, name="leak", training_ids=ids_of(tiny, "val")[:1], validation_ids=())
+        run_tiny(tiny, base, name="leak", training_ids=ids_of(tiny, "val")[:1], validation_ids=())
     with pytest.raises(DataError, match="both a training and a validation image"):
-        _run(tiny, base, name="leak", validation_ids=ids_of(tiny, "train")[:1])
+        run_tiny(tiny, base, name="leak", validation_ids=ids_of(tiny, "train")[:1])
 
 
 def test_what_the_base_has_learned_from_cannot_validate_it(tiny: Workspace, base: Path) -> None:
     ids = ids_of(tiny, "train")
-    first = _run(tiny, base, name="first", training_ids=ids[:2], validation_ids=(), max_train_steps=1)
+    first = run_tiny(tiny, base, name="first", training_ids=ids[:2], validation_ids=(), max_train_steps=1)
     with pytest.raises(DataError, match="both a training and a validation image"):
-        _run(tiny, first.folder, name="second", training_ids=ids[2:4], validation_ids=ids[:1])
-    second = _run(tiny, first.folder, name="second", training_ids=ids[2:4], validation_ids=(), max_train_steps=1)
+        run_tiny(tiny, first.folder, name="second", training_ids=ids[2:4], validation_ids=ids[:1])
+    second = run_tiny(tiny, first.folder, name="second", training_ids=ids[2:4], validation_ids=(), max_train_steps=1)
     assert json.loads((second.folder / "training_rows.json").read_text())["image_ids"] == sorted(ids[:4])
 
 
 def test_bad_settings_and_bases_are_told(tmp_path: Path, tiny: Workspace, base: Path) -> None:
     with pytest.raises(CheckpointError, match="lacks low_res_scheduler"):
-        _run(tiny, make_tiny_stable_diffusion(tmp_path / "plain"), name="bad")
+        run_tiny(tiny, make_tiny_stable_diffusion(tmp_path / "plain"), name="bad")
     with pytest.raises(InputError, match="max_noise_level 100"):
-        _run(tiny, base, name="bad", max_noise_level=100)
+        run_tiny(tiny, base, name="bad", max_noise_level=100)
     with pytest.raises(InputError, match="noise_level is 20 and max_noise_level 10"):
-        _run(tiny, base, name="bad", max_noise_level=10, noise_level=20)
+        run_tiny(tiny, base, name="bad", max_noise_level=10, noise_level=20)
     with pytest.raises(ValidationError, match=r"blur_sigma: the least \(2\.0\) is above the greatest \(1\.0\)"):
-        _run(tiny, base, name="bad", blur_sigma=(2.0, 1.0))
+        run_tiny(tiny, base, name="bad", blur_sigma=(2.0, 1.0))
     with pytest.raises(ValidationError, match="training_ids"):
-        _run(tiny, base, name="bad", training_ids=())
+        run_tiny(tiny, base, name="bad", training_ids=())
 
 
 def test_images_smaller_than_the_upscaler_makes_are_refused(tmp_path: Path, base: Path) -> None:
     workspace = make_tiny_workspace(tmp_path / "small", image_size_px=16)
     with pytest.raises(DataError, match="the images are 16 x 16 px"):
-        _run(workspace, base, validation_ids=())
+        run_tiny(workspace, base, validation_ids=())
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
@@ -236,7 +236,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
 
     monkeypatch.setattr(SuperResolutionObjective, "loss", loss)
     with pytest.raises(StageError, match="became nan at step 4"):
-        _run(workspace, base)
+        run_tiny(workspace, base)
     assert [path.name for path in (workspace.path / "models/mine/checkpoints").iterdir()] == [
         "step-00000002.safetensors"
     ]

@@ -5,7 +5,7 @@ opened, resized and normalized by the data loader each step, autoencoder and tex
 timesteps, UNet, prior preservation by ``torch.chunk``, AdamW, gradient clipping, the loss read each step. T is the
 same with what diffusers' own scripts offer beside it: prompts embedded once (``--pre_compute_text_embeddings``),
 latents cached (``--cache_latents`` of the SDXL script) and fused AdamW. With a LoRA, both train the adapter that PEFT
-adds, as ``train_dreambooth_lora.py`` does; all ways begin with the same weights. B4 and B5 measure with this too.
+adds, as ``train_dreambooth_lora.py`` does; all ways begin with the same weights. B4, B5 and B6 measure with this too.
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ from tenfold.models.lora import LoraSettings, add_lora
 from tenfold.models.pipelines import Components, load_components
 
 STEPS = 12
-BATCH = 8
-IMAGES = 16
 LEARNING_RATE = 1e-4
 TOLERANCE = 1e-4
-_SEED = 9
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """What chance decided in a step for 2 x BATCH images: which, the autoencoder's noise, the noise and its level."""
+    """What chance decided in a step for all its images: which, the autoencoder's noise, the noise and its level."""
 
     indices: NDArray[np.int64]
     posterior_noise: torch.Tensor
@@ -53,16 +50,25 @@ class _Draw:
 
 
 @dataclass(frozen=True)
-class _Job:
+class JobSize:
+    """Instance images and as many prior ones in the set, and in each step; `lora_rank` None trains the whole UNet."""
+
+    images: int = 16
+    batch: int = 8
+    lora_rank: int | None = None
+    seed: int = 9
+
+
+@dataclass(frozen=True)
+class Job:
     """The work that all ways share: instance images first, then prior images, with a prompt each."""
 
+    size: JobSize
     components: Components
     images: NDArray[np.uint8]
     prompts: tuple[str, ...]
     files: tuple[Path, ...]
-    draws: tuple[_Draw, ...]
-    lora_rank: int | None
-    """None trains the whole UNet."""
+    draws: tuple[_Draw, ...] = ()
 
 
 def measure(
@@ -76,38 +82,44 @@ def measure(
 ) -> Row:
     """Seconds for 12 steps of 8 instance and 8 prior images, caching included; losses compared step by step."""
     with tempfile.TemporaryDirectory(prefix="tenfold-b9-") as folder:
-        job = _make_job(checkpoint, Path(folder), lora_rank)
+        size = JobSize(lora_rank=lora_rank)
+        job = make_job(load_components(resolve_checkpoint(checkpoint)), Path(folder), size)
         losses: dict[str, list[float]] = {}
 
-        def way(name: str, train_steps: Callable[[_Job], list[float]]) -> Callable[[], None]:
+        def way(name: str, train_steps: Callable[[Job], list[float]]) -> Callable[[], None]:
             def run() -> None:
                 losses[name] = train_steps(job)
 
             return run
 
-        seconds = interleaved(
-            {"ours": way("ours", _train_ours), "S": way("S", _train_stock), "T": way("T", _train_tuned)}, repeats, task
+        timings = interleaved(
+            {"ours": way("ours", train_ours), "S": way("S", train_stock), "T": way("T", train_tuned)}, repeats, task
         )
+    kind = "DreamBooth" if lora_rank is None else "LoRA DreamBooth"
     difference = max(float(np.abs(np.subtract(losses["ours"], losses[name])).max()) for name in ("S", "T"))
     return Row(
-        what=f"{'DreamBooth' if lora_rank is None else 'LoRA DreamBooth'}, {STEPS} steps of {BATCH} + {BATCH} images",
+        what=f"{kind}, {STEPS} steps of {size.batch} + {size.batch} images",
         unit="images",
-        units=STEPS * 2 * BATCH,
-        seconds=seconds,
+        units=STEPS * 2 * size.batch,
+        seconds=timings.wall,
+        cpu_seconds=timings.cpu,
         target=target,
         check=f"losses differ by at most {difference:.1e}",
         is_equal=difference <= tolerance,
     )
 
 
-def _train_ours(job: _Job) -> list[float]:
+def train_ours(job: Job) -> list[float]:
+    """The losses of our loop."""
+    objective = make_objective(job, trained_copy(job))
     with tempfile.TemporaryDirectory(prefix="tenfold-b9-") as folder, NullProgress().task("", STEPS) as task:
         settings = LoopSettings(STEPS, LEARNING_RATE, checkpointing_steps=STEPS + 1)
-        return list(train(_objective(job), settings, Path(folder), task, writes_checkpoints=False).losses)
+        return list(train(objective, settings, Path(folder), task, writes_checkpoints=False).losses)
 
 
-def _train_stock(job: _Job) -> list[float]:
-    parts = _copy(job)
+def train_stock(job: Job) -> list[float]:
+    """The losses of the script's loop."""
+    parts = trained_copy(job)
     optimizer = torch.optim.AdamW(_trained(parts), lr=LEARNING_RATE, weight_decay=0.01)
     losses = []
     for draw, pixels in zip(job.draws, _loader(job), strict=True):
@@ -126,8 +138,9 @@ def _train_stock(job: _Job) -> list[float]:
     return losses
 
 
-def _train_tuned(job: _Job) -> list[float]:
-    parts = _copy(job)
+def train_tuned(job: Job) -> list[float]:
+    """The losses of the script's loop with latents and prompts encoded once."""
+    parts = trained_copy(job)
     optimizer = torch.optim.AdamW(_trained(parts), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     with torch.no_grad():
         pixels = torch.from_numpy(job.images).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -168,7 +181,7 @@ def _step(parts: Components, optimizer: torch.optim.Optimizer, latents: Any, con
     return float(loss.detach().item())
 
 
-def _loader(job: _Job) -> Any:
+def _loader(job: Job) -> Any:
     """The script's data set and loader, in the order of the draws: open, resize, crop, to tensor, normalize."""
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
@@ -194,68 +207,77 @@ def _loader(job: _Job) -> Any:
     return DataLoader(Images(), batch_sampler=[list(draw.indices) for draw in job.draws], num_workers=0)
 
 
-def _make_job(checkpoint: str, folder: Path, lora_rank: int | None) -> _Job:
+def make_job(components: Components, folder: Path, size: JobSize) -> Job:
+    """Random images, written to `folder` for the ways that read files, and every draw of our objective."""
     from diffusers import DDPMScheduler
 
-    components = load_components(resolve_checkpoint(checkpoint))
-    edge_px = components.image_size_px
-    images = numpy_generator(_SEED).integers(0, 256, (2 * IMAGES, edge_px, edge_px, 3), dtype=np.uint8)
-    files = tuple(folder / f"{index:03d}.png" for index in range(len(images)))
+    edge_px, count = components.image_size_px, size.images
+    images = numpy_generator(size.seed).integers(0, 256, (2 * count, edge_px, edge_px, 3), dtype=np.uint8)
+    files = tuple(folder / f"{size.seed}-{index:03d}.png" for index in range(2 * count))
     for path, image in zip(files, images, strict=True):
         Image.fromarray(image).save(path)
-    prompts = tuple("a photo of sks lesion" if index < IMAGES else "a photo of lesion" for index in range(2 * IMAGES))
+    prompts = tuple("a photo of sks lesion" if index < count else "a photo of lesion" for index in range(2 * count))
     # The script trains with DDPMScheduler; the checkpoint's own may be another sampler of the same noise levels.
     scheduler = DDPMScheduler.from_config(components.scheduler.config)
     components = Components(components.vae, components.unet, components.text_encoder, components.tokenizer, scheduler)
-    job = _Job(components, images, prompts, files, (), lora_rank)
+    job = Job(size, components, images, prompts, files)
     return replace(job, draws=_record_draws(job))
 
 
-def _objective(job: _Job) -> DreamBoothObjective:
-    """Instances, then prior images, each with a cache of its own, as the DreamBooth stage builds it."""
-    parts = _copy(job)
+def make_objective(job: Job, parts: Components) -> DreamBoothObjective:
+    """Instances, then prior images, each with a cache of its own, as the DreamBooth stage builds it.
+
+    Args:
+        parts: the job's, with what is to be trained.
+    """
+    count, seed = job.size.images, job.size.seed
     sets = []
-    for number, rows in enumerate((slice(0, IMAGES), slice(IMAGES, 2 * IMAGES))):
+    for number, rows in enumerate((slice(0, count), slice(count, 2 * count))):
         sets.append(
             TrainingSet(
-                latents=cache_latents(parts, job.images[rows], Views(), seed=_SEED),
+                latents=cache_latents(parts, job.images[rows], Views(), seed=seed),
                 prompts=job.prompts[rows],
-                order=_order(number),
-                batch_size=BATCH,
+                order=_order(job.size, number),
+                batch_size=job.size.batch,
                 loss_weight=1.0,
             )
         )
-    return DreamBoothObjective(parts, sets, seed=_SEED)
+    return DreamBoothObjective(parts, sets, seed=seed)
 
 
-def _order(number: int) -> BalancedOrder:
-    return BalancedOrder(["all"] * IMAGES, seed=derive_seed(_SEED, "order", number))
+def trained_copy(job: Job) -> Components:
+    """The same parts with a UNet of its own to train, or an adapter in it, in training mode."""
+    parts = plain_copy(job.components)
+    if job.size.lora_rank is not None:
+        add_lora(parts, LoraSettings(job.size.lora_rank, seed=job.size.seed))
+    return parts
 
 
-def _record_draws(job: _Job) -> tuple[_Draw, ...]:
+def plain_copy(whole: Components) -> Components:
+    """The same parts with a UNet of its own, in training mode."""
+    unet = copy.deepcopy(whole.unet).train().requires_grad_(True)
+    return Components(whole.vae, unet, whole.text_encoder, whole.tokenizer, whole.scheduler)
+
+
+def _order(size: JobSize, number: int) -> BalancedOrder:
+    return BalancedOrder(["all"] * size.images, seed=derive_seed(size.seed, "order", number))
+
+
+def _record_draws(job: Job) -> tuple[_Draw, ...]:
     """What our objective draws in each step, for the other ways to use."""
-    objective = _objective(job)
+    size, objective = job.size, make_objective(job, trained_copy(job))
     draws = []
     with torch.no_grad():
         pixels = torch.from_numpy(job.images).permute(0, 3, 1, 2).float() / 127.5 - 1
         posterior = job.components.vae.encode(pixels).latent_dist
         for step in range(STEPS):
             batch = objective.draw(step)
-            indices = np.concatenate([_order(0).batch(step, BATCH), IMAGES + _order(1).batch(step, BATCH)])
+            rows = [_order(size, number).batch(step, size.batch) for number in range(2)]
+            indices = np.concatenate([rows[0], size.images + rows[1]])
             plain = batch.latents / job.components.vae.config.scaling_factor
             chance = (plain - posterior.mean[indices]) / posterior.std[indices]
             draws.append(_Draw(indices, chance, batch.noise, batch.timesteps))
     return tuple(draws)
-
-
-def _copy(job: _Job) -> Components:
-    """The same parts with a UNet of its own to train, or an adapter in it, in training mode."""
-    whole = job.components
-    unet = copy.deepcopy(whole.unet).train().requires_grad_(True)
-    parts = Components(whole.vae, unet, whole.text_encoder, whole.tokenizer, whole.scheduler)
-    if job.lora_rank is not None:
-        add_lora(parts, LoraSettings(job.lora_rank, seed=_SEED))
-    return parts
 
 
 def _trained(parts: Components) -> list[torch.nn.Parameter]:

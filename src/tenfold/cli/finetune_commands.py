@@ -29,6 +29,8 @@ tenfold finetune dreambooth -w study --name df50 --classes df --images-per-class
 tenfold finetune dreambooth -w study --name own --per-class --set checkpoint_choice=validation
 
 tenfold finetune dreambooth -w study --name sd --base sd15 --method lora --set mixed_precision=bf16
+
+tenfold finetune dreambooth -w study --name each --base sd15 --method lora --per-class --together
 """
 _INPAINTING_EXAMPLES = """[bold]Examples[/bold]
 
@@ -81,6 +83,9 @@ def dreambooth(
     steps: Steps = None,
     nouns: Nouns = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="One model a class: models/NAME-CLASS.")] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="With --per-class --method lora: all classes' adapters at once.")
+    ] = False,
     prior_images: Annotated[
         int, typer.Option("--prior-images", metavar="N", min=0, help="Drawn by the base first, to be kept; 0: none.")
     ] = 48,
@@ -102,8 +107,10 @@ def dreambooth(
     from tenfold.recipes.finetuning import Chosen
 
     console = session.open_console(quiet, as_json, debug, workspace)
-    chosen = Chosen(name, _words(classes), images_per_class, validation_per_class, prior_images, per_class)
-    options = _shared_options(base, method, steps) | {
+    if together and not per_class:
+        raise InputError("--together trains one adapter a class", where="--together", todo="Add --per-class.")
+    chosen = Chosen(name, _words(classes), images_per_class, validation_per_class, prior_images, per_class, together)
+    options = _shared_options(_base_reference(base, workspace), method, steps) | {
         "class_nouns": ("--nouns", _pairs(nouns)),
         "captions": ("--caption-files", None if caption_files is None else "files"),
         "caption_files": ("--caption-files", None if caption_files is None else str(Path(caption_files).absolute())),
@@ -137,7 +144,7 @@ def inpainting(
 
     console = session.open_console(quiet, as_json, debug, workspace)
     chosen = Chosen(name, _words(classes), images_per_class, validation_per_class)
-    options = _shared_options(base, method, steps) | {
+    options = _shared_options(_base_reference(base, workspace), method, steps) | {
         "class_nouns": ("--nouns", _pairs(nouns)),
         "masks": ("--masks", masks),
     }
@@ -165,7 +172,7 @@ def super_resolution(
 
     console = session.open_console(quiet, as_json, debug, workspace)
     chosen = Chosen(name, _words(classes), images_per_class, validation_per_class)
-    options = _shared_options(base, method, steps)
+    options = _shared_options(_base_reference(base, workspace), method, steps)
     _finetune("super-resolution", workspace, (chosen, settings or (), options), dry_run, console)
 
 
@@ -207,7 +214,7 @@ def _show_plan(plan: FinetunePlan, console: Console) -> None:
         )
     console.line(
         f"Models: {', '.join(f'models/{one.name}' for one in order.configs)} from {config.base_checkpoint}, "
-        f"{config.method}, {config.max_train_steps} steps each"
+        f"{config.method}, {config.max_train_steps} steps each{', all at once' if order.is_together else ''}"
     )
     rows = [(part, readable_bytes(size)) for part, size in plan.memory.parts.items() if size]
     rows += [("together", readable_bytes(plan.memory.total_bytes))]
@@ -230,6 +237,17 @@ def _shared_options(base: str | None, method: str | None, steps: int | None) -> 
         "method": ("--method", method),
         "max_train_steps": ("--steps", steps),
     }
+
+
+def _base_reference(base: str | None, workspace: Path) -> str | None:
+    """A checkpoint's folder where the command is given, told by its whole path; the workspace's own, and names that
+    the registry knows, as they are typed."""
+    from tenfold.models.registry import registry
+
+    is_here = base is not None and (Path(base) / "model_index.json").is_file()
+    if base is None or not is_here or base in registry() or (workspace / base).exists():
+        return base
+    return str(Path(base).absolute())
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

@@ -18,12 +18,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tenfold.core.errors import CheckpointError, InputError
+from tenfold.core.errors import CheckpointError, InputError, StageError
 from tenfold.core.files import write_atomic
 from tenfold.core.hashing import canonical_json
 
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "weights"
+"""Folders of a training's states to resume from, and of its kept weights."""
+
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 _LOSSES = "trace.losses"
+_ORDERS = "orders"
+"""Metadata: tensor -> its dimensions in the order in which they were written, where that is not their own."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,14 @@ def save_checkpoint(folder: Path, state: TrainingState, *, keep: int = 2) -> Pat
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{state.step:08d}.safetensors"
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+    orders = {name: _memory_order(tensor) for name, tensor in state.tensors.items()}
+    # Weights with their channels last are written as they lie: in plain order each would first be copied.
+    tensors = {name: t.detach().permute(orders[name]).cpu().contiguous() for name, t in state.tensors.items()}
     tensors[_LOSSES] = torch.tensor(list(state.losses), dtype=torch.float64)
     with write_atomic(path) as temporary:
         metadata = {"step": str(state.step), "identity": canonical_json(dict(state.identity))}
-        save_file(tensors, temporary, metadata=metadata)
+        changed = {name: order for name, order in orders.items() if order != sorted(order)}
+        save_file(tensors, temporary, metadata=metadata | {_ORDERS: canonical_json(changed)})
     for old in _checkpoint_paths(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path
@@ -64,6 +73,26 @@ def newest_checkpoint(folder: Path) -> TrainingState | None:
         except (SafetensorError, OSError, KeyError, ValueError):
             continue
     return None
+
+
+def newest_step(folder: Path) -> int | None:
+    """Finished steps of the newest checkpoint, by its name; None when there is none."""
+    return next((_step_of(path) for path in _checkpoint_paths(folder)), None)
+
+
+def averaged_weights(folder: Path) -> tuple[int, dict[str, torch.Tensor]]:
+    """Step and ``module.parameter`` tensors of the newest checkpoint of a training; the average when it is kept.
+
+    For a look at a training that still runs. Raises StageError when no checkpoint has been written yet.
+    """
+    state = newest_checkpoint(folder / CHECKPOINTS)
+    if state is None:
+        raise StageError("no checkpoint has been written yet", where=str(folder), todo="wait for the first one")
+    weights = {name.removeprefix("weights."): t for name, t in state.tensors.items() if name.startswith("weights.")}
+    for name, tensor in state.tensors.items():
+        if name.startswith("average."):
+            weights[name.removeprefix("average.")] = tensor
+    return state.step, weights
 
 
 def newest_identity(folder: Path) -> Mapping[str, Any] | None:
@@ -89,7 +118,7 @@ def save_weights(folder: Path, step: int, parameters: Mapping[str, torch.Tensor]
 
 def saved_weights(folder: Path) -> dict[int, Path]:
     """Step -> file of every `save_weights` in the folder, by step."""
-    return {int(path.stem.removeprefix("step-")): path for path in reversed(_checkpoint_paths(folder))}
+    return {_step_of(path): path for path in reversed(_checkpoint_paths(folder))}
 
 
 @torch.no_grad()
@@ -128,6 +157,15 @@ def _shown(values: Mapping[str, Any], name: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _memory_order(tensor: torch.Tensor) -> list[int]:
+    """The dimensions from the one whose neighbors lie farthest apart in memory to the one whose lie side by side."""
+    return sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
 def _checkpoint_paths(folder: Path) -> list[Path]:
     """Checkpoint files, newest first."""
     if not folder.is_dir():
@@ -140,6 +178,8 @@ def _read(path: Path) -> TrainingState:
         metadata = file.metadata()
         step, identity = int(metadata["step"]), json.loads(metadata.get("identity", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    for name, order in json.loads(metadata.get(_ORDERS, "{}")).items():
+        tensors[name] = tensors[name].permute([order.index(dimension) for dimension in range(len(order))])
     losses = tensors.pop(_LOSSES).tolist()
     if len(losses) != step:
         raise ValueError(f"{path}: {len(losses)} losses for {step} steps")

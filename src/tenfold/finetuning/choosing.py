@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -73,12 +73,21 @@ def choose(
     """
     ranked = sorted((Candidate(step, losses[step]) for step in steps), key=lambda one: (one.validation_loss, one.step))
     looked = [replace(one, copies=look(one.step)) for one in ranked[:most_looks]]
-    candidates = (*looked, *ranked[most_looks:])
     chosen, reason = _chosen(looked)
+    return _told(chosen, reason, losses, [*looked, *ranked[most_looks:]])
+
+
+def choose_by_loss(losses: Mapping[int, float], steps: list[int], *, no_copies: str) -> Choice:
+    """Choose the lowest validation loss among the weights of `steps`; `no_copies`: why no copies are looked for."""
+    ranked = sorted((Candidate(step, losses[step]) for step in steps), key=lambda one: (one.validation_loss, one.step))
+    return _told(ranked[0], f"the lowest validation loss; {no_copies}, so copies are not looked for", losses, ranked)
+
+
+def _told(chosen: Candidate, reason: str, losses: Mapping[int, float], candidates: Sequence[Candidate]) -> Choice:
     before = losses.get(0, math.nan)
     if chosen.validation_loss >= before:
         reason += f"; no better than before the training ({before:.4g}): it did not learn what the held-out images show"
-    return Choice(chosen.step, reason, before, candidates)
+    return Choice(chosen.step, reason, before, tuple(candidates))
 
 
 def _chosen(looked: list[Candidate]) -> tuple[Candidate, str]:

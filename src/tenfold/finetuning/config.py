@@ -1,4 +1,4 @@
-"""Configuration of fine-tuning: what every kind of it shares, and DreamBooth's own."""
+"""Configuration of fine-tuning: what all kinds of it share, what those of prompted pictures do, and DreamBooth's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tenfold.core.config import StageConfig
+from tenfold.core.config import FolderName, StageConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class FinetuneConfig(StageConfig):
     """What all fine-tunings are told: images, base, steps, optimizer, views, and what is written on the way."""
 
-    name: str = Field(pattern=r"^[\w.-]+$", description="Folder of the model, under models/.")
+    name: FolderName = Field(description="Folder of the model, under models/.")
     seed: int = Field(ge=0, lt=2**63)
     base_checkpoint: str = Field("embedded:base", description="`embedded:base`, models/NAME, or a diffusers folder.")
     training_ids: tuple[str, ...] = Field(min_length=1, description="image_ids, all of the training split.")
@@ -26,7 +26,6 @@ class FinetuneConfig(StageConfig):
     method: Literal["full", "lora"] = Field("full", description="Train all weights of the UNet, or a small adapter.")
     lora_rank: int = Field(8, ge=1)
     lora_alpha: float | None = Field(None, gt=0, description="Scale of the adapter times its rank; null is the rank.")
-    lora_text_encoder: bool = Field(False, description="Adapt the text encoder too; its rate is text_encoder_lr.")
 
     max_train_steps: int = Field(120, ge=1)
     train_batch_size: int = Field(8, ge=1, description="Instances in each step, balanced over the labels.")
@@ -42,24 +41,13 @@ class FinetuneConfig(StageConfig):
     max_grad_norm: float = Field(1.0, ge=0, description="0 does not clip.")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="0 keeps no moving average.")
     snr_gamma: float | None = Field(5.0, gt=0, description="Min-SNR loss weights; null weighs all noise levels alike.")
+    caption_dropout: Share = Field(0.1, description="Share of instances trained without a prompt, for guidance.")
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     gradient_checkpointing: bool = Field(False, description="Less memory for about a third more time.")
-    train_text_encoder: bool = Field(False, description="Train all its weights; with a LoRA use lora_text_encoder.")
-    text_encoder_lr: float = Field(1e-5, gt=0, description="Used only where the text encoder is trained or adapted.")
-    text_encoder_max_steps: int | None = Field(
-        None, ge=1, description="Its training ends after so many steps; null trains it to the end."
-    )
 
     crops_per_image: int = Field(4, ge=1, description="Enumerated crops, the whole image first.")
-    crop_scale: float = Field(0.9, gt=0, le=1, description="Smallest side of a crop, as a share of the image's.")
     random_flip: bool = Field(True, description="Mirror left and right.")
     random_rotation: bool = Field(False, description="Quarter turns, for pictures without an up.")
-    jitter_brightness: Share = Field(0.0, description="Crops are dimmed or lit by up to this share; 0 leaves them.")
-    jitter_contrast: Share = 0.0
-    jitter_saturation: Share = 0.0
-    jitter_hue: float = Field(0.0, ge=0, le=0.5, description="Hue is turned by up to this share of the color circle.")
-    focus: Literal["image", "mask"] = Field("image", description="Learn whole images, or cut to the lesion's mask.")
-    focus_margin: float = Field(0.25, ge=0, description="Skin left around a lesion, as a share of its longer side.")
 
     checkpointing_steps: int = Field(500, ge=1, description="Steps between two saved states to resume from.")
     weights_every_steps: int | None = Field(
@@ -68,17 +56,53 @@ class FinetuneConfig(StageConfig):
         description="Steps between two kept weights in weights/; null keeps none (while choosing: validation_steps).",
     )
     checkpoint_choice: Literal["last", "validation"] = Field(
-        "last", description="The last weights, or those of the lowest validation loss whose samples are no copies."
+        "last", description="The last weights, or the best by validation loss; DreamBooth's also by its samples."
     )
-    choice_candidates: int = Field(3, ge=1, description="Best candidates whose samples are looked at for copies.")
-    choice_samples: int = Field(16, ge=1, description="Pictures of each label drawn from a candidate.")
     samples_steps: int | None = Field(
         None, ge=1, description="Steps between two strips of samples at fixed seeds; null for none."
     )
-    samples_per_class: int = Field(4, ge=0, description="Pictures of each label in samples.png; 0 draws none.")
     trackers: tuple[str, ...] = Field((), description="accelerate's trackers, e.g. tensorboard.")
     device: str = Field("auto", description="auto, cpu or cuda.")
     threads: int = Field(1, ge=1, description="CPU threads; another number gives other last bits.")
+
+    @property
+    def told_alpha(self) -> float:
+        """``lora_alpha``, or the rank where it is null."""
+        return float(self.lora_rank if self.lora_alpha is None else self.lora_alpha)
+
+    @model_validator(mode="after")
+    def _choice_has_losses(self) -> Self:
+        if self.checkpoint_choice == "validation":
+            if not self.validation_ids:
+                raise ValueError("checkpoint_choice=validation needs validation_ids")
+            if (self.weights_every_steps or self.validation_steps) % self.validation_steps:
+                raise ValueError("weights_every_steps must be a multiple of validation_steps to choose by validation")
+        return self
+
+
+class PromptedConfig(FinetuneConfig):
+    """What fine-tunings of bases that draw by a prompt are told besides: the text encoder, prompts, views, samples."""
+
+    train_text_encoder: bool = Field(False, description="Train it too, all its weights; with method=full.")
+    lora_text_encoder: bool = Field(False, description="Adapt it too; with method=lora.")
+    text_encoder_lr: float = Field(1e-5, gt=0, description="Used only where the text encoder is trained or adapted.")
+    text_encoder_max_steps: int | None = Field(
+        None, ge=1, description="Its training ends after so many steps; null trains it to the end."
+    )
+
+    crop_scale: float = Field(0.9, gt=0, le=1, description="Smallest side of a crop, as a share of the image's.")
+    jitter_brightness: Share = Field(0.0, description="Crops are dimmed or lit by up to this share; 0 leaves them.")
+    jitter_contrast: Share = 0.0
+    jitter_saturation: Share = 0.0
+    jitter_hue: float = Field(0.0, ge=0, le=0.5, description="Hue is turned by up to this share of the color circle.")
+
+    class_nouns: dict[str, str] = Field(default_factory=dict, description="label: its noun in the manifest's captions.")
+    identifiers: dict[str, str] | None = Field(None, description="label: its rare token; null chooses them.")
+    class_noun: str | None = Field(
+        None, description="One noun for all labels in the prompts; null uses each label's own."
+    )
+
+    samples_per_class: int = Field(4, ge=0, description="Pictures of each label in samples.png; 0 draws none.")
 
     @property
     def trains_text(self) -> bool:
@@ -102,29 +126,23 @@ class FinetuneConfig(StageConfig):
             raise ValueError(
                 "color jitter changes crops only, the whole image stays: crops_per_image must be 2 or more"
             )
-        if self.checkpoint_choice == "validation":
-            if not self.validation_ids:
-                raise ValueError("checkpoint_choice=validation needs validation_ids")
-            if (self.weights_every_steps or self.validation_steps) % self.validation_steps:
-                raise ValueError("weights_every_steps must be a multiple of validation_steps to choose by validation")
         return self
 
 
-class DreamBoothConfig(FinetuneConfig):
+class DreamBoothConfig(PromptedConfig):
     """Fine-tune a base on a few images of several classes at once; the model goes to ``models/<name>``."""
 
-    class_nouns: dict[str, str] = Field(default_factory=dict, description="label: its noun in the manifest's captions.")
-    identifiers: dict[str, str] | None = Field(None, description="label: its rare token; null chooses them.")
-    class_noun: str | None = Field(
-        None, description="One noun for all labels in the prompts; null uses each label's own."
-    )
     captions: Literal["manifest", "template", "files"] = Field(
         "manifest", description="The rows' captions, only tone and site, or a text file for each image."
     )
     caption_files: str | None = Field(
         None, description="Folder of NAME.txt files, named like the images; with captions=files."
     )
-    caption_dropout: Share = Field(0.1, description="Share of instances trained without a prompt, for guidance.")
+
+    focus: Literal["image", "mask"] = Field("image", description="Learn whole images, or cut to the lesion's mask.")
+    focus_margin: float = Field(0.25, ge=0, description="Skin left around a lesion, as a share of its longer side.")
+    choice_candidates: int = Field(3, ge=1, description="Best candidates whose samples are looked at for copies.")
+    choice_samples: int = Field(16, ge=1, description="Pictures of each label drawn from a candidate.")
 
     prior_manifest: str | None = Field(
         None, description="synthetic/NAME/manifest.parquet of prior images; null for none."

@@ -39,6 +39,12 @@ def write_curves(
     return [folder / "losses.csv", folder / "curves.png"]
 
 
+def write_losses(path: Path, losses: Sequence[float]) -> None:
+    """Write ``step,loss`` rows, steps counted from 1."""
+    rows = [f"{step},{loss:.6g}" for step, loss in enumerate(losses, start=1)]
+    write_text_atomic(path, "\n".join(["step,loss", *rows]) + "\n")
+
+
 def _draw(losses: Sequence[float], validation: Mapping[int, float], chosen_step: int) -> Image.Image:
     window = max(1, len(losses) // 20)
     means = [sum(part) / len(part) for k in range(len(losses)) if (part := losses[max(0, k - window + 1) : k + 1])]

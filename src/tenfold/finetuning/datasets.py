@@ -57,7 +57,8 @@ class Wording:
         label = row["label"]
         own_noun = self.nouns[label]
         caption = row["caption"] if self.captions == "manifest" else None
-        if not caption:
+        # A caption that the import made of the class's name would say that name beside the noun given here.
+        if not caption or row.get("attr.caption_source") == "template":
             caption = template_caption(own_noun, skin_type=stated_skin_type(row), site=row["site"])
         noun = self.shared_noun or own_noun
         plain = f"{PHOTO_PREFIX} {own_noun}"
@@ -112,6 +113,24 @@ def read_rows(workspace: Workspace, image_ids: Sequence[str], *, allowed_splits:
             )
     faults.raise_if_any()
     return rows
+
+
+def read_chosen_rows(
+    workspace: Workspace, training_ids: Sequence[str], validation_ids: Sequence[str], base_ids: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the training and of the held-out images, once no image that the model learns from is anything but a
+    training image: none of `training_ids`, and none of `base_ids`, which its base was trained on.
+
+    Raises:
+        DataError: an image of a wrong split, or a held-out image that the model or its base learns from.
+    """
+    if set(validation_ids) & {*training_ids, *base_ids}:
+        raise DataError("an image is both a training and a validation image", todo="Take it out of `validation_ids`.")
+    read_rows(workspace, base_ids, allowed_splits=("train",))
+    return (
+        read_rows(workspace, training_ids, allowed_splits=("train",)),
+        read_rows(workspace, validation_ids, allowed_splits=("train", "val")),
+    )
 
 
 def load_image_set(

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenfold.core.errors import DataError
+from pydantic import ValidationError
+
+from tenfold.core.errors import DataError, InputError
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import identifier_for
 from tenfold.finetuning.captions_files import read_caption_files, refuse_missing_captions
 from tenfold.finetuning.config import DreamBoothConfig
-from tenfold.finetuning.datasets import ImageSet, Wording, choose_wording, load_image_set, read_rows, sorted_labels
+from tenfold.finetuning.datasets import ImageSet, Wording, load_image_set, read_chosen_rows
 from tenfold.finetuning.prior_images import read_prior_images
-from tenfold.finetuning.settings import focus_margin_of
+from tenfold.finetuning.settings import focus_margin_of, wording_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def per_class_configs(
 
     Raises:
         DataError: the label of an image is not told.
+        InputError: a class's own images do not fit the settings, such as a choice by validation without such images.
     """
     unknown = [image_id for image_id in (*config.training_ids, *config.validation_ids) if image_id not in labels]
     if unknown:
@@ -60,7 +63,16 @@ def per_class_configs(
         }
         if has_class_priors and config.prior_manifest is not None:
             changes["prior_labels"] = (label,)
-        configs.append(DreamBoothConfig(**(config.model_dump() | changes)))
+        try:
+            configs.append(DreamBoothConfig(**(config.model_dump() | changes)))
+        except ValidationError as error:
+            told = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
+            raise InputError(
+                f"no model of {label} alone can be trained with these settings: {told}",
+                where=f"class {label}, with {len(changes['training_ids'])} training and "
+                f"{len(changes['validation_ids'])} validation images",
+                todo="Change the settings, leave the class out, or train one model of all classes.",
+            ) from error
     return configs
 
 
@@ -84,24 +96,8 @@ def read_material(
         DataError: an image of a wrong split, a held-out image that is a training image or of a label that no training
             image shows, or a missing caption.
     """
-    if set(config.validation_ids) & {*config.training_ids, *base_ids}:
-        raise DataError("an image is both a training and a validation image", todo="Take it out of `validation_ids`.")
-    read_rows(workspace, base_ids, allowed_splits=("train",))
-    rows = read_rows(workspace, config.training_ids, allowed_splits=("train",))
-    held_out_rows = read_rows(workspace, config.validation_ids, allowed_splits=("train", "val"))
-    labels = sorted_labels(rows)
-    unknown = sorted({str(row["label"]) for row in held_out_rows} - set(labels))
-    if unknown:
-        raise DataError(
-            f"validation images of {', '.join(unknown)}, which no training image shows", expected=", ".join(labels)
-        )
-    wording = choose_wording(
-        labels,
-        nouns=config.class_nouns,
-        identifiers=config.identifiers,
-        shared_noun=config.class_noun,
-        captions="template" if config.captions == "template" else "manifest",
-    )
+    rows, held_out_rows = read_chosen_rows(workspace, config.training_ids, config.validation_ids, base_ids)
+    wording = wording_of(config, rows, held_out_rows)
     notes: list[str] = []
     folder = caption_folder(config, workspace)
     if folder is not None:
@@ -148,6 +144,7 @@ def _with_caption_files(
         notes.append(f"{len(lacking)} validation images have no caption file and keep the manifest's: {lacking[0]} ...")
 
     def told(row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "caption": captions.get(str(row["image_id"]), row["caption"])}
+        caption = captions.get(str(row["image_id"]))
+        return row if caption is None else {**row, "caption": caption, "attr.caption_source": "file"}
 
     return [told(row) for row in rows], [told(row) for row in held_out_rows]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.core.errors import DataError, Faults, TenfoldError
+from tenfold.core.errors import Faults, TenfoldError
 from tenfold.core.workspace import Workspace
-from tenfold.data.images import decode_gray
+from tenfold.finetuning.training_masks import read_mask
 
 SMALLEST_SIDE = 0.25
 """Of the image's shorter edge: a smaller cut would be a blur."""
@@ -39,7 +39,7 @@ def focus_images(
         box = None
         if row["mask_path"] is not None:
             try:
-                box = lesion_box(_read_mask(workspace, row, image.shape[:2]), margin)
+                box = lesion_box(np.asarray(read_mask(workspace, row), dtype=np.uint8), margin)
             except TenfoldError as error:
                 faults.add(error)
         if box is None:
@@ -67,20 +67,3 @@ def lesion_box(mask: NDArray[np.uint8], margin: float) -> tuple[int, int, int] |
         for (start, end), edge in zip(spans, mask.shape, strict=True)
     )
     return top, left, side
-
-
-def _read_mask(workspace: Workspace, row: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    path = workspace.resolve(str(row["mask_path"]))
-    if not path.is_file():
-        raise DataError(
-            f"the mask of image {row['image_id']} is missing", where=str(path), todo="Import the images again."
-        )
-    mask = np.asarray(decode_gray(path), dtype=np.uint8)
-    if mask.shape != shape:
-        raise DataError(
-            f"the mask of image {row['image_id']} is {mask.shape[1]} x {mask.shape[0]} px",
-            where=str(path),
-            expected=f"{shape[1]} x {shape[0]} px, like the image",
-            todo="Export image and mask in one size, or set focus=image.",
-        )
-    return mask

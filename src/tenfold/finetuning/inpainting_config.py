@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tenfold.finetuning.config import FinetuneConfig, Share
+from tenfold.finetuning.config import PromptedConfig
 
 
-class InpaintingConfig(FinetuneConfig):
+class InpaintingConfig(PromptedConfig):
     """Teach a base to paint a part of an image anew; the model goes to ``models/<name>``."""
 
     masks: Literal["random", "lesion"] = Field(
@@ -27,20 +27,12 @@ class InpaintingConfig(FinetuneConfig):
         "diffusers' inpainting pipeline shows it; null is clean. Inpainting UNets see mask and rest beside the noise.",
     )
 
-    class_nouns: dict[str, str] = Field(default_factory=dict, description="label: its noun in the manifest's captions.")
-    identifiers: dict[str, str] | None = Field(None, description="label: its rare token; null chooses them.")
-    class_noun: str | None = Field(
-        None, description="One noun for all labels in the prompts; null uses each label's own."
-    )
     captions: Literal["manifest", "template"] = Field(
         "manifest", description="The rows' captions, or only tone and site."
     )
-    caption_dropout: Share = Field(0.1, description="Share of instances trained without a prompt, for guidance.")
 
     @model_validator(mode="after")
-    def _whole_images(self) -> Self:
-        if self.focus == "mask":
-            raise ValueError("inpainting learns lesions in their surroundings: focus must be image")
+    def _options_of_masks_agree(self) -> Self:
         if self.images_without_mask == "random" and self.masks == "random":
             raise ValueError("images_without_mask belongs to masks=lesion; with masks=random every image has one")
         return self

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.core.errors import DataError
 from tenfold.core.workspace import Workspace
-from tenfold.finetuning.datasets import ImageSet, Wording, choose_wording, load_image_set, read_rows, sorted_labels
+from tenfold.finetuning.datasets import ImageSet, Wording, load_image_set, read_chosen_rows, read_rows
 from tenfold.finetuning.inpainting_config import InpaintingConfig
+from tenfold.finetuning.settings import wording_of
 from tenfold.finetuning.training_masks import LesionMasks, read_lesion_masks, refuse_without_masks
 
 
@@ -67,24 +67,8 @@ def read_inpainting_material(
         DataError: an image of a wrong split, a held-out image that is a training image or of a label that no training
             image shows, or a mask that is missing, empty, unreadable or of another size than its image.
     """
-    if set(config.validation_ids) & {*config.training_ids, *base_ids}:
-        raise DataError("an image is both a training and a validation image", todo="Take it out of `validation_ids`.")
-    read_rows(workspace, base_ids, allowed_splits=("train",))
-    rows = read_rows(workspace, config.training_ids, allowed_splits=("train",))
-    held_out_rows = read_rows(workspace, config.validation_ids, allowed_splits=("train", "val"))
-    labels = sorted_labels(rows)
-    unknown = sorted({str(row["label"]) for row in held_out_rows} - set(labels))
-    if unknown:
-        raise DataError(
-            f"validation images of {', '.join(unknown)}, which no training image shows", expected=", ".join(labels)
-        )
-    wording = choose_wording(
-        labels,
-        nouns=config.class_nouns,
-        identifiers=config.identifiers,
-        shared_noun=config.class_noun,
-        captions=config.captions,
-    )
+    rows, held_out_rows = read_chosen_rows(workspace, config.training_ids, config.validation_ids, base_ids)
+    wording = wording_of(config, rows, held_out_rows)
     masks = _lesion_masks(config, workspace, [*rows, *held_out_rows], image_size_px)
     lesions = None if masks is None else masks.masks
     training = _images(workspace, rows, wording, image_size_px, None if lesions is None else lesions[: len(rows)])

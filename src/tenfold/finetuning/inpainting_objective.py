@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from tenfold.core.seeds import derive_seed, torch_generator
+from tenfold.data.mask_arrays import random_mask
 from tenfold.finetuning.color_jitter import ColorJitter
 from tenfold.finetuning.datasets import BalancedOrder, ImageSet
 from tenfold.finetuning.latents import Views, enumerate_views
 from tenfold.finetuning.objectives import denoising_loss, spread_timesteps
-from tenfold.finetuning.training_masks import cells_sampled, cells_touched, random_mask
 from tenfold.finetuning.validation import LEVELS_PER_IMAGE
-from tenfold.models.inpainting import KnownPart, Surroundings, encode_masked_images, is_inpainting_unet, unet_input
+from tenfold.models.inpainting import KnownPart, Surroundings, is_inpainting_unet, known_part, unet_input
 from tenfold.models.pipelines import Components
 from tenfold.models.sampling import encode_images, encode_prompts, unet_conditioning
 
@@ -106,21 +106,6 @@ class MaskedBatch:
         masked = None if known.masked_latents is None else known.masked_latents[cut]
         part = KnownPart(known.latents[cut], known.masks[cut], masked)
         return MaskedBatch(part, self.noise[cut], self.timesteps[cut], self.prompts[cut])
-
-
-def known_part(
-    components: Components, latents: torch.Tensor, images: NDArray[np.uint8] | None, masks: NDArray[np.bool_]
-) -> KnownPart:
-    """What is known of (B, H, W, 3) images with (B, C, h, w) scaled latents where (B, H, W) masks hide a part.
-
-    Masked images are encoded by the mean of their latents: no noise is drawn. `images` are None for plain UNets.
-    """
-    if not is_inpainting_unet(components):
-        return KnownPart(latents, _on_grid(cells_touched(masks, components.vae_scale), latents), None)
-    assert images is not None
-    factor = float(components.vae.config.scaling_factor)
-    means = encode_masked_images(components, images, masks).chunk(2, dim=1)[0] * factor
-    return KnownPart(latents, _on_grid(cells_sampled(masks, components.vae_scale), latents), means.to(latents))
 
 
 class InpaintingObjective:
@@ -287,7 +272,3 @@ def _joined(parts: Sequence[MaskedBatch]) -> MaskedBatch:
 
 def _pick(choices: NDArray[np.int64], place: float) -> int:
     return int(choices[min(int(place * len(choices)), len(choices) - 1)])
-
-
-def _on_grid(cells: NDArray[np.bool_], like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(cells))[:, None].to(like)

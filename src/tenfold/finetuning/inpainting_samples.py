@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from tenfold.core.files import write_bytes_atomic
 from tenfold.core.seeds import derive_seed
 from tenfold.data.images import encode_png, image_grid
+from tenfold.data.mask_arrays import central_mask
 from tenfold.finetuning.datasets import ImageSet
-from tenfold.finetuning.inpainting_objective import InpaintingObjective, MaskedValidation, known_part
 from tenfold.finetuning.sampling_watch import SAMPLES
-from tenfold.finetuning.training_masks import central_mask
-from tenfold.finetuning.validation import ValidationTrace
-from tenfold.models.inpainting import Surroundings, inpaint_latents
+from tenfold.models.inpainting import Surroundings, inpaint_latents, known_part
 from tenfold.models.pipelines import Components
 from tenfold.models.sampling import SamplingSettings, decode_latents, encode_images
 
@@ -96,26 +94,3 @@ class PaintingWatcher:
         pictures = self._plan.paint(self._components, self._surroundings)
         write_bytes_atomic(self._folder / f"step-{step:08d}.png", encode_png(image_grid(pictures, len(pictures))))
         return {}
-
-
-class MaskedLossWatcher:
-    """Records the validation loss while training goes on."""
-
-    def __init__(
-        self,
-        objective: InpaintingObjective,
-        validation: MaskedValidation,
-        trace: ValidationTrace,
-        *,
-        every_steps: int,
-        batch_size: int,
-    ) -> None:
-        self._objective, self._validation, self._trace = objective, validation, trace
-        self._batch_size = batch_size
-        self.every_steps = every_steps
-
-    def look(self, step: int) -> Mapping[str, float]:
-        """The loss after `step` steps."""
-        loss = self._validation.loss(self._objective, batch_size=self._batch_size)
-        self._trace.record(step, loss)
-        return {"validation_loss": loss}

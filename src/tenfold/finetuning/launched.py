@@ -10,6 +10,7 @@ from accelerate import PartialState
 from tenfold.core.processes import is_first_process, process_count
 from tenfold.core.run_record import Result, StageRun, begin_stage, hash_inputs
 from tenfold.core.workspace import Workspace
+from tenfold.finetuning.accelerating import refuse_absent_trackers
 from tenfold.finetuning.config import FinetuneConfig
 from tenfold.finetuning.model_records import refuse_other_training
 
@@ -25,9 +26,10 @@ def begin_finetuning(
         device: as `resolve_device` gave it; on a GPU each process takes its own from here on.
 
     Raises:
-        InputError: a half-done training with other settings lies in the folder.
+        InputError: a half-done training with other settings lies in the folder, or a tracker is not installed.
         DataError: an input is missing.
     """
+    refuse_absent_trackers(config.trackers)
     place = f"models/{config.name}"
     folder = workspace.resolve(place)
     if process_count() == 1:

@@ -1,7 +1,4 @@
-"""The training loop: draw a loss, step the optimizer, keep the average, save; every generator is trained by it.
-
-This file is long because it is read as one story: what a step does, when it is looked at, and what is saved.
-"""
+"""The training loop: draw a loss, step the optimizer, keep the average, save; every generator is trained by it."""
 
 from __future__ import annotations
 
@@ -13,44 +10,29 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
-from tenfold.core.errors import InputError, StageError
-from tenfold.core.files import write_text_atomic
+from tenfold.core.errors import StageError
 from tenfold.core.progress import TaskProgress
+from tenfold.finetuning.accelerating import average_between_processes, make_accelerator, start_trackers
 from tenfold.finetuning.checkpointing import (
+    CHECKPOINTS,
+    WEIGHTS,
     TrainingState,
     newest_checkpoint,
+    newest_step,
     refuse_other_run,
     save_checkpoint,
     save_weights,
 )
+from tenfold.finetuning.curves import write_losses
 from tenfold.finetuning.optimizing import (
     OptimizerSettings,
-    learning_rate_factor,
     make_optimizer,
     optimizer_tensors,
     restore_optimizer,
     set_learning_rates,
     trained_parameters,
 )
-
-__all__ = [
-    "ClipsGradients",
-    "LoopSettings",
-    "LossTrace",
-    "Objective",
-    "Watcher",
-    "averaged_weights",
-    "learning_rate_factor",
-    "train",
-    "write_losses",
-]
-
-CHECKPOINTS = "checkpoints"
-WEIGHTS = "weights"
-_MESSAGE_ELEMENTS = 25_000_000
 
 
 class Objective(Protocol):
@@ -145,27 +127,6 @@ def train(
     return _Training(objective, settings, folder, writes_checkpoints, watchers).run(progress)
 
 
-def write_losses(path: Path, losses: Sequence[float]) -> None:
-    """Write ``step,loss`` rows, steps counted from 1."""
-    rows = [f"{step},{loss:.6g}" for step, loss in enumerate(losses, start=1)]
-    write_text_atomic(path, "\n".join(["step,loss", *rows]) + "\n")
-
-
-def averaged_weights(folder: Path) -> tuple[int, dict[str, torch.Tensor]]:
-    """Step and ``module.parameter`` tensors of the newest checkpoint of a training; the average when it is kept.
-
-    For a look at a training that still runs. Raises StageError when no checkpoint has been written yet.
-    """
-    state = newest_checkpoint(folder / CHECKPOINTS)
-    if state is None:
-        raise StageError("no checkpoint has been written yet", where=str(folder), todo="wait for the first one")
-    weights = {name.removeprefix("weights."): t for name, t in state.tensors.items() if name.startswith("weights.")}
-    for name, tensor in state.tensors.items():
-        if name.startswith("average."):
-            weights[name.removeprefix("average.")] = tensor
-    return state.step, weights
-
-
 class _Training:
     """One call of `train`: the modules with their optimizer, average and losses so far."""
 
@@ -175,7 +136,9 @@ class _Training:
         self.objective, self.settings, self.folder, self.watchers = objective, settings, folder, watchers
         self.modules = objective.modules()
         self.parameters = trained_parameters(self.modules)
-        self.accelerator = _make_accelerator(settings, folder, _device_of(self.parameters))
+        self.accelerator = make_accelerator(
+            settings.mixed_precision, settings.trackers, folder, _device_of(self.parameters)
+        )
         self.writes = writes and self.accelerator.is_main_process
         self.optimizer = make_optimizer(self.modules, settings)
         self.average = (
@@ -187,22 +150,17 @@ class _Training:
         settings = self.settings
         self._resume(progress)
         first_step = len(self.losses)
+        start_trackers(self.accelerator, settings.trackers, first_step)
         self._mode(training=True)
-        self._watch(first_step, is_start=True)
+        self._watch(first_step)
         for step in range(first_step, settings.max_train_steps):
             try:
                 self._step(step)
             except torch.OutOfMemoryError as error:
                 self._save_resumable(step)
                 raise _out_of_memory(step, self.folder) from error
-            finished = step + 1
-            is_last = finished == settings.max_train_steps
-            if self.writes and (finished % settings.checkpointing_steps == 0 or is_last):
-                self._save_resumable(finished)
-            if self.writes and settings.weights_every_steps and finished % settings.weights_every_steps == 0:
-                with self._averaged():
-                    save_weights(self.folder / WEIGHTS, finished, self.parameters)
-            self._watch(finished)
+            self._save(step + 1)
+            self._watch(step + 1)
             progress.advance()
         self._use_average()
         self._mode(training=False)
@@ -222,11 +180,11 @@ class _Training:
                 loss = self.objective.loss(step * batches + batch)
             total += float(loss.detach())
             if not math.isfinite(total):
-                raise _not_finite(total, step, self.folder)
+                raise _not_finite(f"the loss became {total} at", step + 1, self.folder)
             accelerator.backward(loss / settings.gradient_accumulation_steps)
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         if accelerator.num_processes > 1:
-            _average_between_processes(gradients, accelerator)
+            average_between_processes(gradients, accelerator)
             total = float(accelerator.reduce(torch.tensor(total, device=accelerator.device), reduction="mean"))
         self.losses.append(total / settings.gradient_accumulation_steps)
         if settings.max_grad_norm > 0:
@@ -244,8 +202,8 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         self._update_average(step)
 
-    def _watch(self, step: int, *, is_start: bool = False) -> None:
-        figures = {} if is_start else {"loss": self.losses[-1]}
+    def _watch(self, step: int) -> None:
+        figures = {"loss": self.losses[-1]} if self.losses else {}
         due = [w for w in self.watchers if step % w.every_steps == 0 or step == self.settings.max_train_steps]
         if due:
             self._mode(training=False)
@@ -286,6 +244,22 @@ class _Training:
         for name, tensor in self.average.items():
             self.parameters[name].copy_(tensor)
 
+    def _save(self, finished: int) -> None:
+        """Save what is due after so many steps; weights that are no numbers any more never take a good one's place."""
+        settings = self.settings
+        is_last = finished == settings.max_train_steps
+        is_resumable = finished % settings.checkpointing_steps == 0 or is_last
+        is_kept = bool(settings.weights_every_steps) and finished % (settings.weights_every_steps or 1) == 0
+        if not (is_resumable or is_kept):
+            return
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters.values()):
+            raise _not_finite("the weights are no finite numbers after", finished, self.folder)
+        if self.writes and is_resumable:
+            self._save_resumable(finished)
+        if self.writes and is_kept:
+            with self._averaged():
+                save_weights(self.folder / WEIGHTS, finished, self.parameters)
+
     def _save_resumable(self, finished: int) -> None:
         if not self.writes or len(self.losses) < finished:
             return
@@ -316,43 +290,6 @@ class _Training:
         progress.advance(state.step)
 
 
-def _make_accelerator(settings: LoopSettings, folder: Path, device: torch.device) -> Accelerator:
-    # Accelerate remembers its first use for good; one process may train in several groups and precisions in turn.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        accelerator = Accelerator(
-            mixed_precision=settings.mixed_precision,
-            cpu=device.type == "cpu",
-            log_with=list(settings.trackers) or None,
-            project_dir=str(folder / "trackers") if settings.trackers else None,
-        )
-        if settings.trackers:
-            accelerator.init_trackers("tenfold")
-    except (ValueError, ImportError) as error:
-        raise InputError(
-            f"the training cannot be set up: {error}",
-            where=f"mixed_precision={settings.mixed_precision}, trackers={list(settings.trackers)}",
-            todo="use mixed_precision=no on this device; install a tracker's package before naming it",
-        ) from error
-    return accelerator
-
-
-def _average_between_processes(gradients: Sequence[torch.Tensor], accelerator: Accelerator) -> None:
-    """Average gradients in place, many small ones in one message."""
-    start = 0
-    while start < len(gradients):
-        end, size = start, 0
-        while end < len(gradients) and (end == start or size + gradients[end].numel() <= _MESSAGE_ELEMENTS):
-            size += gradients[end].numel()
-            end += 1
-        message = accelerator.reduce(torch.cat([g.reshape(-1) for g in gradients[start:end]]), reduction="mean")
-        for gradient, part in zip(
-            gradients[start:end], message.split([g.numel() for g in gradients[start:end]]), strict=True
-        ):
-            gradient.copy_(part.view(gradient.shape))
-        start = end
-
-
 def _device_of(parameters: Mapping[str, torch.nn.Parameter]) -> torch.device:
     first = next(iter(parameters.values()), None)
     if first is None:
@@ -360,12 +297,15 @@ def _device_of(parameters: Mapping[str, torch.nn.Parameter]) -> torch.device:
     return first.device
 
 
-def _not_finite(value: float, step: int, folder: Path) -> StageError:
+def _not_finite(what: str, step: int, folder: Path) -> StageError:
+    good = newest_step(folder / CHECKPOINTS)
     return StageError(
-        f"the loss became {value} at step {step + 1}",
+        f"{what} step {step}",
         where=str(folder),
-        expected="a finite loss",
-        todo="lower the learning rate or check the images; the last checkpoint before this step is kept",
+        expected="a finite loss and finite weights",
+        todo="Lower the learning rate, train without mixed precision, or check the images; delete the folder to begin "
+        "again with other settings. "
+        + ("No step was saved before." if good is None else f"The state after step {good} is kept."),
     )
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from tenfold.core.files import read_json, write_json_atomic
+from tenfold.core.files import write_json_atomic
 from tenfold.core.run_record import hash_inputs
 from tenfold.core.workspace import Workspace
-from tenfold.data.manifest import read_manifest
-from tenfold.finetuning.checkpointing import newest_identity, refuse_other_run
+from tenfold.finetuning.checkpointing import CHECKPOINTS, newest_identity, refuse_other_run
 from tenfold.finetuning.datasets import ImageSet
-from tenfold.finetuning.loop import CHECKPOINTS
 from tenfold.models.adapter_ref import AdapterRecord, write_adapter_record
 from tenfold.models.checkpoint_ref import checkpoint_parts, checkpoint_sha256
+from tenfold.models.learned_images import TRAINING_ROWS, LearnedImages, learned_images
 from tenfold.models.lora import save_lora
 from tenfold.models.pipelines import Components, save_components
 
-TRAINING_ROWS = "training_rows.json"
+
+class _Listed(Protocol):
+    @property
+    def image_ids(self) -> tuple[str, ...]: ...
 
 
 def base_inputs(workspace: Workspace, base: Path) -> list[Path]:
@@ -30,18 +32,9 @@ def base_inputs(workspace: Workspace, base: Path) -> list[Path]:
     return [*data, *checkpoint_parts(base), *record]
 
 
-def base_image_ids(base: Path, workspace: Workspace) -> tuple[str, ...]:
-    """Real images that the base itself was trained on; none for a base from outside.
-
-    Of the archive that a base was pretrained on those count that are in this workspace now, imported later perhaps.
-    """
-    path = base / TRAINING_ROWS
-    if not path.is_file():
-        return ()
-    record = read_json(path)
-    archive = record.get("archive_image_ids", ())
-    own = read_manifest(workspace.resolve("data/manifest.parquet"))["image_id"].astype(str) if archive else ()
-    return tuple(dict.fromkeys([*record["image_ids"], *sorted(set(archive) & set(own))]))
+def learned_by_base(base: Path, workspace: Workspace) -> LearnedImages:
+    """Real images that the base itself was trained on; none for a base from outside."""
+    return learned_images(base, workspace) or LearnedImages()
 
 
 def training_identity(config: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -65,12 +58,17 @@ def refuse_other_training(
 
 
 def write_training_rows(
-    folder: Path, instances: ImageSet, held_out: ImageSet | None, prior: ImageSet | None, base_ids: Sequence[str]
+    folder: Path, instances: ImageSet, held_out: _Listed | None, prior: ImageSet | None, base: LearnedImages
 ) -> Path:
-    """``training_rows.json``: `image_ids` are all real images that the model descends from."""
+    """``training_rows.json``: `image_ids` are all real images of the workspace that the model descends from.
+
+    Args:
+        base: what its base has learned; kept in the record, so that no image is forgotten from model to model.
+    """
     rows = zip(instances.image_ids, instances.labels, instances.prompts, strict=True)
     record = {
-        "image_ids": sorted({*instances.image_ids, *base_ids}),
+        "image_ids": sorted({*instances.image_ids, *base.image_ids}),
+        "archive_image_ids": list(base.archive_image_ids),
         "rows": [{"image_id": image_id, "label": label, "prompt": prompt} for image_id, label, prompt in rows],
         "validation_ids": [] if held_out is None else list(held_out.image_ids),
         "prior_ids": [] if prior is None else list(prior.image_ids),
@@ -88,10 +86,13 @@ def save_full_model(components: Components, folder: Path, base: Path, trained: S
 def save_adapter(
     components: Components, folder: Path, base: Path, trained: Sequence[str], record: tuple[str, int, float]
 ) -> list[Path]:
-    """Write the LoRA and its record, of (base's reference, rank, alpha); the files written."""
-    weights = save_lora(components, folder)
+    """Write the LoRA and its record; the files written."""
+    return [save_lora(components, folder), record_adapter(folder, base, trained, record)]
+
+
+def record_adapter(folder: Path, base: Path, trained: Sequence[str], record: tuple[str, int, float]) -> Path:
+    """Write the record of an adapter, of (base's reference, rank, alpha), beside its weights."""
     base_ref, rank, alpha = record
-    written = write_adapter_record(
+    return write_adapter_record(
         folder, AdapterRecord(base_ref, checkpoint_sha256(base), rank, alpha, parts=tuple(trained))
     )
-    return [weights, written]

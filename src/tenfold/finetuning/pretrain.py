@@ -37,9 +37,9 @@ from tenfold.finetuning.pretrain_tasks import (
 )
 from tenfold.finetuning.pretrain_tokenizer import train_tokenizer
 from tenfold.finetuning.process_group import Rank
+from tenfold.models.learned_images import TRAINING_ROWS
 
 PHANTOM = "phantom"
-TRAINING_ROWS = "training_rows.json"
 IDENTITY = "identity.json"
 CARD = "README.md"
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tenfold.core.config import StageConfig
+from tenfold.core.config import FolderName, StageConfig
 
 
 class AutoencoderConfig(StageConfig):
@@ -60,7 +60,7 @@ class FeatureConfig(StageConfig):
 class PretrainConfig(StageConfig):
     """What a base is trained on, and how long each of its parts."""
 
-    name: str = Field(default="base", pattern=r"^[\w.-]+$", description="Folder of the model, under models/.")
+    name: FolderName = Field(default="base", description="Folder of the model, under models/.")
     archive: str = Field(
         default="phantom", description="phantom, or a manifest of the workspace: archives/NAME/manifest.parquet"
     )

@@ -20,6 +20,7 @@ from tenfold.finetuning.pretrain_config import PretrainConfig
 from tenfold.finetuning.pretrain_denoiser import CaptionedLatents, DenoiserObjective, encode_captions
 from tenfold.finetuning.pretrain_tasks import make_denoiser
 from tenfold.finetuning.pretrain_tokenizer import train_tokenizer
+from tenfold.models.memory import RUNTIME_BYTES
 
 _PROBED_PIXELS = 32_768
 """Pixels of a probed batch, about eight pictures of 64 px: the cost of the whole batch is scaled up from there."""
@@ -27,7 +28,6 @@ _PROBED_STEPS = 2
 _BYTES_PER_PARAMETER = 20
 """Weight, gradient, two moments of Adam and the moving average, four bytes each."""
 _ALLOCATOR_SHARE = 1.5
-_RUNTIME_BYTES = int(0.8 * 2**30)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _estimate(
     count = sum(parameter.numel() for parameter in parameters)
     share = batch_size / probed
     activations = int(kept[0] * share * _ALLOCATOR_SHARE)
-    memory = config.data_parallel * (count * _BYTES_PER_PARAMETER + _RUNTIME_BYTES) + activations
+    memory = config.data_parallel * (count * _BYTES_PER_PARAMETER + RUNTIME_BYTES) + activations
     return TrainingEstimate(name, count, steps, batch_size, min(seconds) * share * steps, memory)
 
 

@@ -17,7 +17,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from tenfold.core.device import resolve_device
 from tenfold.core.files import write_atomic
 from tenfold.core.progress import NullProgress
-from tenfold.finetuning.loop import LoopSettings, Objective, averaged_weights, train
+from tenfold.finetuning.checkpointing import averaged_weights
+from tenfold.finetuning.loop import LoopSettings, Objective, train
 from tenfold.finetuning.pretrain_archive import Archive, open_archive
 from tenfold.finetuning.pretrain_autoencoder import AutoencoderObjective, build_autoencoder, standardize_latents
 from tenfold.finetuning.pretrain_config import PretrainConfig

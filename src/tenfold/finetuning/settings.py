@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tenfold.core.errors import DataError
 from tenfold.core.seeds import derive_seed
 from tenfold.finetuning.color_jitter import ColorJitter
-from tenfold.finetuning.config import FinetuneConfig
+from tenfold.finetuning.config import DreamBoothConfig, FinetuneConfig, PromptedConfig
+from tenfold.finetuning.datasets import Wording, choose_wording, sorted_labels
+from tenfold.finetuning.inpainting_config import InpaintingConfig
 from tenfold.finetuning.latents import Views
 from tenfold.finetuning.loop import LoopSettings
 from tenfold.models.lora import LoraSettings, add_lora
 from tenfold.models.pipelines import Components
 
+_Row = Mapping[str, Any]
+
 
 def loop_settings(config: FinetuneConfig, components: Components, identity: Mapping[str, Any]) -> LoopSettings:
     """The loop's settings; the text encoders have a rate and an end of their own when they are trained."""
-    text_modules = tuple(components.text_encoders) if config.trains_text else ()
-    ends = {} if config.text_encoder_max_steps is None else dict.fromkeys(text_modules, config.text_encoder_max_steps)
+    rates: dict[str, float] = {}
+    ends: dict[str, int] = {}
+    if isinstance(config, PromptedConfig) and config.trains_text:
+        rates = dict.fromkeys(components.text_encoders, config.text_encoder_lr)
+        if config.text_encoder_max_steps is not None:
+            ends = dict.fromkeys(components.text_encoders, config.text_encoder_max_steps)
     return LoopSettings(
         max_train_steps=config.max_train_steps,
         learning_rate=config.learning_rate,
@@ -36,7 +45,7 @@ def loop_settings(config: FinetuneConfig, components: Components, identity: Mapp
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         mixed_precision=config.mixed_precision,
         trackers=config.trackers,
-        module_learning_rates=dict.fromkeys(text_modules, config.text_encoder_lr),
+        module_learning_rates=rates,
         module_max_steps=ends,
         identity=identity,
     )
@@ -49,27 +58,49 @@ def kept_weights_steps(config: FinetuneConfig) -> int | None:
     return config.weights_every_steps
 
 
-def views_of(config: FinetuneConfig) -> Views:
+def views_of(config: PromptedConfig) -> Views:
     """The enumerated views of the training images."""
     jitter = ColorJitter(config.jitter_brightness, config.jitter_contrast, config.jitter_saturation, config.jitter_hue)
     return Views(config.crops_per_image, config.crop_scale, config.random_flip, config.random_rotation, jitter)
 
 
-def focus_margin_of(config: FinetuneConfig) -> float | None:
+def focus_margin_of(config: DreamBoothConfig) -> float | None:
     """The margin around the lesion; None where whole images are learned."""
     return config.focus_margin if config.focus == "mask" else None
+
+
+def wording_of(config: DreamBoothConfig | InpaintingConfig, rows: Sequence[_Row], held_out: Sequence[_Row]) -> Wording:
+    """How the prompts of these images are built. DataError when a held-out image has a label that no training image
+    shows, or the identifiers do not tell the labels apart."""
+    labels = sorted_labels(rows)
+    unknown = sorted({str(row["label"]) for row in held_out} - set(labels))
+    if unknown:
+        raise DataError(
+            f"validation images of {', '.join(unknown)}, which no training image shows", expected=", ".join(labels)
+        )
+    return choose_wording(
+        labels,
+        nouns=config.class_nouns,
+        identifiers=config.identifiers,
+        shared_noun=config.class_noun,
+        captions="template" if config.captions == "template" else "manifest",
+    )
+
+
+def lora_settings(config: FinetuneConfig) -> LoraSettings:
+    """The adapter that is asked for."""
+    return LoraSettings(
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        text_encoder=_trains_text(config),
+        seed=derive_seed(config.seed, "lora"),
+    )
 
 
 def add_adapter(config: FinetuneConfig, components: Components) -> None:
     """Add the LoRA that is asked for, if one is; from then on only it asks for gradients."""
     if config.method == "lora":
-        settings = LoraSettings(
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            text_encoder=config.lora_text_encoder,
-            seed=derive_seed(config.seed, "lora"),
-        )
-        add_lora(components, settings)
+        add_lora(components, lora_settings(config))
 
 
 @contextmanager
@@ -78,7 +109,7 @@ def checkpointed_gradients(config: FinetuneConfig, components: Components) -> It
     if not config.gradient_checkpointing:
         yield
         return
-    text_encoders = list(components.text_encoders.values()) if config.trains_text else []
+    text_encoders = list(components.text_encoders.values()) if _trains_text(config) else []
     components.unet.enable_gradient_checkpointing()
     for model in text_encoders:
         _keep_no_activations(model)
@@ -88,6 +119,10 @@ def checkpointed_gradients(config: FinetuneConfig, components: Components) -> It
         components.unet.disable_gradient_checkpointing()
         for model in text_encoders:
             getattr(model, "activation_checkpointing_disable", model.gradient_checkpointing_disable)()
+
+
+def _trains_text(config: FinetuneConfig) -> bool:
+    return isinstance(config, PromptedConfig) and config.trains_text
 
 
 def _keep_no_activations(text_encoder: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,33 @@ from tenfold.core.device import limited_threads, resolve_device
 from tenfold.core.errors import InputError
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_bytes_atomic, write_json_atomic, write_text_atomic
+from tenfold.core.processes import is_first_process
 from tenfold.core.progress import Progress
-from tenfold.core.run_record import Result, StageRun, begin_stage
+from tenfold.core.run_record import Result, StageRun
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.images import encode_png, image_grid
+from tenfold.finetuning.curves import write_curves
 from tenfold.finetuning.datasets import BalancedOrder
 from tenfold.finetuning.degradation import Degradation, enlarge_nearest
-from tenfold.finetuning.loop import LoopSettings, LossTrace, Watcher, train
+from tenfold.finetuning.finishing import choose_weights_by_loss, clear_working_files, training_facts, write_choice
+from tenfold.finetuning.launched import begin_finetuning, follower_result
+from tenfold.finetuning.loop import LossTrace, Watcher, train
+from tenfold.finetuning.model_records import (
+    base_inputs,
+    learned_by_base,
+    save_adapter,
+    save_full_model,
+    training_identity,
+    write_training_rows,
+)
+from tenfold.finetuning.optimizing import trained_parameters
+from tenfold.finetuning.sampling_watch import SAMPLES
+from tenfold.finetuning.settings import add_adapter, checkpointed_gradients, loop_settings
 from tenfold.finetuning.super_resolution_config import SuperResolutionConfig
-from tenfold.finetuning.super_resolution_material import (
-    TRAINING_ROWS,
-    Chosen,
-    Material,
-    base_image_ids,
-    read_material,
-)
-from tenfold.finetuning.super_resolution_objective import PairLoss, PairSettings, SuperResolutionObjective
-from tenfold.finetuning.super_resolution_pairs import (
-    HeldOutPairs,
-    PairViews,
-    high_images,
-    make_pair_validation,
-    training_views,
-)
+from tenfold.finetuning.super_resolution_material import Chosen, Material, read_material
+from tenfold.finetuning.super_resolution_objective import PairSettings, SuperResolutionObjective
+from tenfold.finetuning.super_resolution_pairs import PairViews, high_images, make_pair_validation, training_views
 from tenfold.finetuning.super_resolution_scores import (
     BICUBIC,
     enlarge_pairs,
@@ -45,98 +47,132 @@ from tenfold.finetuning.super_resolution_scores import (
     score_lines,
     summarize,
 )
-from tenfold.finetuning.super_resolution_watchers import PairLossWatcher, PairSampleWatcher
-from tenfold.finetuning.validation import ValidationTrace
-from tenfold.models.adapter_ref import AdapterRecord, write_adapter_record
-from tenfold.models.checkpoint_ref import checkpoint_parts, checkpoint_sha256, resolve_checkpoint
-from tenfold.models.lora import LoraSettings, add_lora, merge_lora, save_lora
+from tenfold.finetuning.super_resolution_watchers import PairSampleWatcher
+from tenfold.finetuning.validation import VALIDATION, ValidationTrace, ValidationWatcher
+from tenfold.models.checkpoint_ref import resolve_checkpoint
+from tenfold.models.learned_images import LearnedImages
+from tenfold.models.lora import merge_lora
 from tenfold.models.perceptual import FeatureMaps
-from tenfold.models.pipelines import save_components
 from tenfold.models.upscaling import Upscaler, UpscaleSettings, load_upscaler
 
+STAGE = "super-resolution"
 BEFORE, AFTER, ONE_STEP = "before", "after", "after, one step"
 
 
+@dataclass(frozen=True)
+class _Training:
+    """One run at work: the upscaler, what it learns from, and what it is looked at with."""
+
+    config: SuperResolutionConfig
+    stage_run: StageRun
+    base: Path
+    learned: LearnedImages
+    """By the base."""
+    upscaler: Upscaler
+    material: Material
+    objective: SuperResolutionObjective
+    views: int
+    """Of each training image."""
+    max_noise_level: int
+    trace: ValidationTrace
+
+    @property
+    def folder(self) -> Path:
+        return self.stage_run.folder
+
+
 def run(config: SuperResolutionConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
-    """Fine-tune and write ``models/<name>``: an upscaler in diffusers format, its records, losses.csv and, with
+    """Fine-tune and write ``models/<name>``: an upscaler in diffusers format, its records and curves and, with
     held-out images, similarity.json, similarity.csv and samples.png.
 
-    One run is one task, so `executor` is not asked.
+    One run is one task, so `executor` is not asked. Processes that `accelerate launch` started share its steps, and
+    the first writes.
 
     Raises:
         DataError: a training image is not in the training split, a validation image is a training or test image, or
             the images are smaller than the upscaler's pictures.
         CheckpointError: the base is missing, damaged, or not an upscaler.
+        InputError: a half-done training with other settings lies in the folder, or a noise level is beyond the base's.
         StageError: the loss is not a finite number, or the memory ran out.
     """
     base = resolve_checkpoint(config.base_checkpoint, workspace)
-    data = [workspace.resolve("data/manifest.parquet"), workspace.resolve("data/splits.json")]
-    record = [base / TRAINING_ROWS] if (base / TRAINING_ROWS).is_file() else []
-    inputs = [*data, *checkpoint_parts(base), *record]
-    stage_run = begin_stage(workspace, "super-resolution", f"models/{config.name}", config, inputs, seed=config.seed)
+    inputs = base_inputs(workspace, base)
+    stage_run = begin_finetuning(workspace, STAGE, config, inputs, device=resolve_device(config.device))
     if stage_run.is_finished:
         return stage_run.result()
     with limited_threads(config.threads):
-        return _work(config, stage_run, base, progress)
+        upscaler = load_upscaler(base, resolve_device(config.device))
+        max_noise_level = _max_noise_level(config, upscaler)
+        learned = learned_by_base(base, workspace)
+        chosen = Chosen(config.training_ids, config.validation_ids, learned.image_ids)
+        material = read_material(workspace, chosen, upscaler, _degradation(config), seed=config.seed)
+        arms = _reference_arms(config, upscaler, material) if is_first_process() else {}
+        add_adapter(config, upscaler)
+        if config.method == "full":
+            upscaler.unet.requires_grad_(True)
+        objective, views = _make_objective(config, upscaler, material, max_noise_level)
+        trace = ValidationTrace(stage_run.folder / VALIDATION)
+        training = _Training(
+            config, stage_run, base, learned, upscaler, material, objective, views, max_noise_level, trace
+        )
+        return _work(training, arms, progress)
 
 
-def _work(config: SuperResolutionConfig, stage_run: StageRun, base: Path, progress: Progress) -> Result:
-    folder, device = stage_run.folder, resolve_device(config.device)
-    upscaler = load_upscaler(base, device)
-    max_noise_level = _max_noise_level(config, upscaler)
-    base_ids = base_image_ids(base)
-    material = _read_material(config, stage_run.workspace, upscaler, base_ids)
-    arms = {} if material.held_out is None else reference_arms(upscaler, material.held_out)
+def _work(training: _Training, arms: dict[str, np.ndarray], progress: Progress) -> Result:
+    config, folder, material = training.config, training.folder, training.material
+    parameters = trained_parameters(training.objective.modules())
+    losses = _train(training, progress)
+    if not is_first_process():
+        return follower_result(training.stage_run)
+    # An upscaled image is told by its low one, a held-out one: a copy of another image would not be like it.
+    choice = choose_weights_by_loss(
+        config, folder, training.trace.losses, parameters, no_copies="an upscaled image shows what its low image does"
+    )
+    step = config.max_train_steps if choice is None else choice.step
+    outputs = [
+        *_save_model(training),
+        write_training_rows(folder, material.training, material.held_out, None, training.learned),
+        *write_curves(folder, losses.losses, training.trace.losses, step),
+        *write_choice(folder, choice, progress),
+    ]
+    similarity = None
     if material.held_out is not None:
-        arms[BEFORE] = enlarge_pairs(upscaler, material.held_out, _sampling(config), seed=config.seed)
-    if config.gradient_checkpointing:
-        upscaler.unet.enable_gradient_checkpointing()
-    if config.method == "lora":
-        add_lora(upscaler, LoraSettings(config.lora_rank, config.lora_alpha, seed=config.seed))
-    else:
-        upscaler.unet.requires_grad_(True)
-    objective, views = _make_objective(config, upscaler, material, max_noise_level)
-    trace = ValidationTrace(folder / "validation.json")
-    watchers = _watchers(config, upscaler, objective.pair_loss, material.held_out, max_noise_level, trace, folder)
-    with progress.task(f"super-resolution {config.name}", config.max_train_steps) as task:
-        losses = train(objective, _loop_settings(config), folder, task, watchers=watchers)
-    if config.gradient_checkpointing:
-        upscaler.unet.disable_gradient_checkpointing()
-
-    more = _write_adapter(config, upscaler, base, folder) if config.method == "lora" else []
-    save_components(upscaler, folder, source=base, trained=("unet",))
+        similarity = _compare(config, training.upscaler, material, arms, folder)
+        outputs += [folder / "similarity.json", folder / "similarity.csv"]
+        outputs += [path for path in (folder / "samples.png", folder / SAMPLES) if path.exists()]
     summary: dict[str, Any] = {
         "training_images": len(material.training.image_ids),
-        "views_of_an_image": views,
-        "scale": upscaler.scale,
-        "max_noise_level": max_noise_level,
-        "max_train_steps": config.max_train_steps,
-        "loss_of_last_tenth": losses.mean_of_last(max(1, config.max_train_steps // 10)),
-        "validation_loss": {str(step): loss for step, loss in sorted(trace.losses.items())},
-        "similarity": None,
+        "validation_images": 0 if material.held_out is None else len(material.held_out.image_ids),
+        "views_of_an_image": training.views,
+        "scale": training.upscaler.scale,
+        "max_noise_level": training.max_noise_level,
+        "similarity": similarity,
+        **training_facts(config, losses, training.trace.losses, choice),
     }
-    _write_tables(folder, material, losses, trace, base_ids)
-    outputs = [*checkpoint_parts(folder), *more, folder / TRAINING_ROWS, folder / "losses.csv"]
-    if material.held_out is not None:
-        summary["similarity"] = _compare(config, upscaler, material, arms, folder)
-        outputs += [folder / "similarity.json", folder / "similarity.csv"]
-        outputs += [path for path in (folder / "samples.png", folder / "samples") if path.exists()]
-    result = stage_run.finish(outputs, summary, device=device)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / "validation.json").unlink(missing_ok=True)
+    result = training.stage_run.finish(outputs, summary, device=str(training.upscaler.device))
+    clear_working_files(folder, config)
     return result
 
 
-def _read_material(
-    config: SuperResolutionConfig, workspace: Workspace, upscaler: Upscaler, base_ids: Sequence[str]
-) -> Material:
-    return read_material(
-        workspace,
-        Chosen(config.training_ids, config.validation_ids, tuple(base_ids)),
-        upscaler,
-        _degradation(config),
-        seed=config.seed,
-    )
+def _train(training: _Training, progress: Progress) -> LossTrace:
+    config, stage_run = training.config, training.stage_run
+    identity = training_identity(stage_run.config, stage_run.inputs)
+    settings = loop_settings(config, training.upscaler, identity)
+    watchers = _watchers(training) if is_first_process() else []
+    with (
+        checkpointed_gradients(config, training.upscaler),
+        progress.task(f"super-resolution {config.name}", config.max_train_steps) as task,
+    ):
+        return train(training.objective, settings, training.folder, task, watchers=watchers)
+
+
+def _reference_arms(config: SuperResolutionConfig, upscaler: Upscaler, material: Material) -> dict[str, np.ndarray]:
+    """What the held-out images are before the training; empty without any."""
+    pairs = material.held_out
+    if pairs is None:
+        return {}
+    before = enlarge_pairs(upscaler, pairs, _sampling(config), seed=config.seed)
+    return {**reference_arms(upscaler, pairs), BEFORE: before}
 
 
 def _make_objective(
@@ -163,46 +199,40 @@ def _make_objective(
     return objective, count
 
 
-def _watchers(
-    config: SuperResolutionConfig,
-    upscaler: Upscaler,
-    pair_loss: PairLoss,
-    held_out: HeldOutPairs | None,
-    max_noise_level: int,
-    trace: ValidationTrace,
-    folder: Path,
-) -> list[Watcher]:
+def _watchers(training: _Training) -> list[Watcher]:
+    config, upscaler, held_out = training.config, training.upscaler, training.material.held_out
     if held_out is None:
         return []
+    pair_loss = training.objective.pair_loss
     validation = make_pair_validation(
         upscaler,
         held_out,
-        max_noise_level=max_noise_level,
+        max_noise_level=training.max_noise_level,
         timestep_count=pair_loss.timestep_count,
         seed=config.seed,
     )
-    batch_size = config.train_batch_size
-    watchers: list[Watcher] = [
-        PairLossWatcher(validation, pair_loss, trace, every_steps=config.validation_steps, batch_size=batch_size)
-    ]
+
+    def held_out_loss() -> float:
+        return validation.loss(pair_loss, batch_size=config.train_batch_size)
+
+    watchers: list[Watcher] = [ValidationWatcher(held_out_loss, training.trace, every_steps=config.validation_steps)]
     if config.samples_steps is not None and config.samples_count:
-        shown = held_out.first(config.samples_count)
-        sampling = _sampling(config)
+        shown, folder, steps = held_out.first(config.samples_count), training.folder / SAMPLES, config.samples_steps
         watchers.append(
-            PairSampleWatcher(
-                upscaler, shown, sampling, folder / "samples", every_steps=config.samples_steps, seed=config.seed
-            )
+            PairSampleWatcher(upscaler, shown, _sampling(config), folder, every_steps=steps, seed=config.seed)
         )
     return watchers
 
 
-def _write_adapter(config: SuperResolutionConfig, upscaler: Upscaler, base: Path, folder: Path) -> list[Path]:
-    """Save the adapter with its record, then merge it: the folder is a whole upscaler with its adapter beside."""
-    alpha = float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
-    record = AdapterRecord(config.base_checkpoint, checkpoint_sha256(base), config.lora_rank, alpha, ("unet",))
-    written = [save_lora(upscaler, folder), write_adapter_record(folder, record)]
-    merge_lora(upscaler)
-    return written
+def _save_model(training: _Training) -> list[Path]:
+    """The whole upscaler; an adapter is saved with its record first, and merged into it."""
+    config, upscaler, folder, base = training.config, training.upscaler, training.folder, training.base
+    written: list[Path] = []
+    if config.method == "lora":
+        record = (config.base_checkpoint, config.lora_rank, config.told_alpha)
+        written = save_adapter(upscaler, folder, base, ("unet",), record)
+        merge_lora(upscaler)
+    return [*save_full_model(upscaler, folder, base, ("unet",)), *written]
 
 
 def _compare(
@@ -251,44 +281,3 @@ def _max_noise_level(config: SuperResolutionConfig, upscaler: Upscaler) -> int:
             expected=f"noise_level <= max_noise_level <= {most}, the highest that this upscaler was trained for",
         )
     return wanted
-
-
-def _loop_settings(config: SuperResolutionConfig) -> LoopSettings:
-    return LoopSettings(
-        max_train_steps=config.max_train_steps,
-        learning_rate=config.learning_rate,
-        lr_scheduler=config.lr_scheduler,
-        lr_warmup_steps=config.lr_warmup_steps,
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        adam_weight_decay=config.adam_weight_decay,
-        adam_epsilon=config.adam_epsilon,
-        use_8bit_adam=config.use_8bit_adam,
-        max_grad_norm=config.max_grad_norm,
-        ema_decay=config.ema_decay,
-        checkpointing_steps=config.checkpointing_steps,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        mixed_precision=config.mixed_precision,
-        trackers=config.trackers,
-        identity=config.model_dump(mode="json"),
-    )
-
-
-def _write_tables(
-    folder: Path, material: Material, losses: LossTrace, trace: ValidationTrace, base_ids: Sequence[str]
-) -> None:
-    training = material.training
-    rows = zip(training.image_ids, training.labels, training.prompts, strict=True)
-    record = {
-        "image_ids": sorted({*training.image_ids, *base_ids}),
-        "rows": [{"image_id": image_id, "label": label, "prompt": prompt} for image_id, label, prompt in rows],
-        "validation_ids": [] if material.held_out is None else list(material.held_out.image_ids),
-    }
-    write_json_atomic(folder / TRAINING_ROWS, record)
-    lines = ["step,loss,validation_loss"]
-    for step in range(len(losses.losses) + 1):
-        loss = f"{losses.losses[step - 1]:.6g}" if step else ""
-        validation = f"{trace.losses[step]:.6g}" if step in trace.losses else ""
-        if loss or validation:
-            lines.append(f"{step},{loss},{validation}")
-    write_text_atomic(folder / "losses.csv", "\n".join(lines) + "\n")

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tenfold.core.errors import DataError
-from tenfold.core.files import read_json
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import class_noun, template_caption
 from tenfold.data.datasets import load_images
 from tenfold.data.manifest import make_manifest
-from tenfold.finetuning.datasets import ImageSet, read_rows
+from tenfold.finetuning.datasets import ImageSet, read_chosen_rows
 from tenfold.finetuning.degradation import Degradation
 from tenfold.finetuning.super_resolution_pairs import HeldOutPairs, held_out_pairs, refuse_small_images
 from tenfold.models.upscaling import Upscaler
-
-TRAINING_ROWS = "training_rows.json"
 
 
 @dataclass(frozen=True)
@@ -48,23 +43,14 @@ def read_material(
         DataError: a training image is not in the training split; a validation image is in the test split, is trained
             on, or was seen by the base; or images are smaller than the upscaler's pictures.
     """
-    if set(chosen.validation) & {*chosen.training, *chosen.base}:
-        raise DataError("an image is both a training and a validation image", todo="Take it out of `validation_ids`.")
-    read_rows(workspace, chosen.base, allowed_splits=("train",))
+    training_rows, rows = read_chosen_rows(workspace, chosen.training, chosen.validation, chosen.base)
     size_px = upscaler.image_size_px
-    training = _image_set(workspace, read_rows(workspace, chosen.training, allowed_splits=("train",)), size_px)
-    rows = read_rows(workspace, chosen.validation, allowed_splits=("train", "val"))
+    training = _image_set(workspace, training_rows, size_px)
     if not rows:
         return Material(training, None, ())
     pairs = held_out_pairs(_image_set(workspace, rows, size_px), size_px, upscaler.scale, degradation, seed=seed)
     patients = tuple(str(row["patient_id"] or row["group_id"] or row["image_id"]) for row in rows)
     return Material(training, pairs, patients)
-
-
-def base_image_ids(base: Path) -> tuple[str, ...]:
-    """Real images that the base itself was fine-tuned on; none for a base from outside."""
-    path = base / TRAINING_ROWS
-    return tuple(read_json(path)["image_ids"]) if path.is_file() else ()
 
 
 def _image_set(workspace: Workspace, rows: Sequence[Mapping[str, Any]], image_size_px: int) -> ImageSet:

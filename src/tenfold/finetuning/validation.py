@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, StageError
 from tenfold.core.files import read_json, write_json_atomic
 from tenfold.core.seeds import derive_seed, torch_generator
 
+VALIDATION = "validation.json"
+"""Where a training keeps its trace while it goes on."""
 LEVELS_PER_IMAGE = 4
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[str]], torch.Tensor]
@@ -76,3 +79,23 @@ class ValidationTrace:
         """Keep the loss after `step` steps."""
         self.losses[step] = loss
         write_json_atomic(self._path, {str(key): value for key, value in self.losses.items()})
+
+
+class ValidationWatcher:
+    """Records what `loss` gives while training goes on."""
+
+    def __init__(self, loss: Callable[[], float], trace: ValidationTrace, *, every_steps: int) -> None:
+        self._loss, self._trace = loss, trace
+        self.every_steps = every_steps
+
+    def look(self, step: int) -> Mapping[str, float]:
+        """The loss after `step` steps. StageError when it is not a finite number."""
+        loss = self._loss()
+        if not math.isfinite(loss):
+            raise StageError(
+                f"the validation loss became {loss} after step {step}",
+                expected="a finite loss",
+                todo="Lower the learning rate or check the images; the last saved state is kept.",
+            )
+        self._trace.record(step, loss)
+        return {"validation_loss": loss}

@@ -88,6 +88,17 @@ def cut_prompts(components: Components, prompts: Sequence[str]) -> list[str]:
     return [prompt for prompt, tokens in zip(unique, ids, strict=True) if len(tokens) > limit]
 
 
+def cut_ends(components: Components, prompts: Sequence[str]) -> dict[str, str]:
+    """By prompt that is too long for the tokenizer, the words that the model does not see."""
+    tokenizer = components.tokenizer
+    ends = {}
+    for prompt in cut_prompts(components, prompts):
+        tokens = tokenizer(prompt, padding=False, truncation=False, verbose=False).input_ids
+        # Cut to the limit, the last place goes to the end mark, which stands at the end of the whole prompt too.
+        ends[prompt] = tokenizer.decode(tokens[tokenizer.model_max_length - 1 : -1]).strip()
+    return ends
+
+
 def _embed(
     components: Components, ids: torch.Tensor, prompts: Sequence[str]
 ) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from tenfold.core.errors import InputError
-from tenfold.core.seeds import torch_generator
-from tenfold.models.conditioning import PromptEmbeddings, encode_prompts, unet_conditioning
+from tenfold.data.mask_arrays import cells_sampled, cells_touched
+from tenfold.models.denoising import Course, begin, denoise, draw_noise, drawn_latents, noised
 from tenfold.models.pipelines import Components
-from tenfold.models.sampling import SamplingSettings, guided, make_scheduler, step_options
+from tenfold.models.sampling import SamplingSettings, encode_images
 
 Surroundings = Literal["clean", "noisy"]
 """How a plain UNet sees what is known: clean at all noise levels, or as noisy as what is painted (diffusers' way)."""
@@ -53,6 +53,33 @@ def encode_masked_images(
     return moments
 
 
+def known_part(
+    components: Components, latents: torch.Tensor, images: NDArray[np.uint8] | None, masks: NDArray[np.bool_]
+) -> KnownPart:
+    """What is known of (B, H, W, 3) images with (B, C, h, w) scaled latents where (B, H, W) masks hide a part.
+
+    Masked images are encoded by the mean of their latents: no noise is drawn. `images` are None for plain UNets.
+    """
+    cells = _on_grid(components, masks, latents)
+    if not is_inpainting_unet(components):
+        return KnownPart(latents, cells, None)
+    assert images is not None
+    means = encode_masked_images(components, images, masks).chunk(2, dim=1)[0]
+    return KnownPart(latents, cells, (means * float(components.vae.config.scaling_factor)).to(latents))
+
+
+@dataclass(frozen=True)
+class Painting:
+    """How a part is painted anew.
+
+    surroundings: how a plain UNet sees what is known: as it was trained. Inpainting UNets do not ask.
+    strength: share of the steps that are run, above 0; at 1 the painting starts from pure noise.
+    """
+
+    surroundings: Surroundings = "noisy"
+    strength: float = 1.0
+
+
 @torch.inference_mode()
 def inpaint_latents(
     components: Components,
@@ -62,50 +89,54 @@ def inpaint_latents(
     settings: SamplingSettings,
     *,
     surroundings: Surroundings = "noisy",
-    embeddings: PromptEmbeddings | None = None,
 ) -> torch.Tensor:
     """Paint the masked part of each image anew, from pure noise, as one batch.
 
     Equal to ``StableDiffusionInpaintPipeline`` at strength 1 for inpainting UNets, which also redraw what is known, and
     for plain ones whose surroundings are noisy; plain UNets keep the known latents as they are.
 
-    Args:
-        surroundings: how a plain UNet sees what is known: as it was trained. Inpainting UNets do not ask.
-
     Returns:
         (B, C, h, w) latents, as `decode_latents` takes them.
     """
-    if not len(prompts) == len(seeds) == len(known.latents):
-        raise InputError(
-            f"{len(known.latents)} images, {len(prompts)} prompts and {len(seeds)} seeds", expected="as many of each"
-        )
-    if embeddings is None:
-        embeddings = encode_prompts(components, [*prompts, settings.negative_prompt])
-    is_guided = settings.guidance_scale > 1
-    told = [settings.negative_prompt] * len(prompts) + list(prompts) if is_guided else prompts
-    conditioning = unet_conditioning(components, told, embeddings)
-    scheduler = make_scheduler(components, settings.sampler)
-    scheduler.set_timesteps(settings.num_inference_steps, device=components.device)
-    generators = [torch_generator(seed) for seed in seeds]
-    noise = torch.cat([torch.randn((1, *known.latents.shape[1:]), generator=generator) for generator in generators])
-    noise = noise.to(known.latents)
-    latents: torch.Tensor = noise * scheduler.init_noise_sigma
-    options = step_options(scheduler, generators)
-    is_plain = not is_inpainting_unet(components)
-    for number, timestep in enumerate(scheduler.timesteps):
-        seen = unet_input(scheduler.scale_model_input(latents, timestep), known, surroundings)
-        seen = torch.cat([seen, seen]) if is_guided else seen
-        output = components.unet(seen, timestep, **conditioning, return_dict=False)[0]
-        if is_guided:
-            output = guided(output, settings)
-        latents = scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
-        if is_plain:
-            is_last = number + 1 == len(scheduler.timesteps)
-            around = known.latents
-            if surroundings == "noisy" and not is_last:
-                around = scheduler.add_noise(known.latents, noise, scheduler.timesteps[number + 1 : number + 2])
-            latents = known.masks * latents + (1 - known.masks) * around
-    return latents
+    _check_numbers(len(known.latents), prompts, seeds)
+    course = begin(components, seeds, settings, 1.0)
+    noise = draw_noise(course, known.latents.shape[1:], components)
+    return _painted(components, known, noise, course, prompts, Painting(surroundings))
+
+
+@torch.inference_mode()
+def inpaint_images(
+    components: Components,
+    holed: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    painting: Painting,
+) -> torch.Tensor:
+    """`inpaint_latents` of pixels: the images (B, H, W, 3) sRGB and what is painted anew of them, (B, H, W).
+
+    Equal to ``StableDiffusionInpaintPipeline(prompts, images, masks, strength=...)`` with one CPU generator per seed:
+    latents are drawn from what the autoencoder gives, not their mean. Of a plain UNet's masks every cell of the
+    latents' grid that is touched is painted, so that equality holds for masks along the grid.
+
+    Raises:
+        InputError: numbers differ, or the strength leaves no step.
+    """
+    images, masks = holed
+    _check_numbers(len(images), prompts, seeds)
+    course = begin(components, seeds, settings, painting.strength)
+    is_inpainting = is_inpainting_unet(components)
+    moments = encode_images(components, images)
+    # In diffusers' order, so that each generator's draws mean the same: image, noise, masked image.
+    latents = moments.chunk(2, dim=1)[0].to(components.dtype)
+    if painting.strength < 1 or not is_inpainting:
+        latents = drawn_latents(components, moments, course)
+    noise = draw_noise(course, latents.shape[1:], components)
+    masked = None
+    if is_inpainting:
+        masked = drawn_latents(components, encode_masked_images(components, images, masks), course)
+    known = KnownPart(latents, _on_grid(components, masks, latents), masked)
+    return _painted(components, known, noise, course, prompts, painting)
 
 
 def unet_input(noisy: torch.Tensor, known: KnownPart, surroundings: Surroundings) -> torch.Tensor:
@@ -115,3 +146,36 @@ def unet_input(noisy: torch.Tensor, known: KnownPart, surroundings: Surroundings
     if surroundings == "clean":
         return known.masks * noisy + (1 - known.masks) * known.latents
     return noisy
+
+
+def _painted(
+    components: Components,
+    known: KnownPart,
+    noise: torch.Tensor,
+    course: Course,
+    prompts: Sequence[str],
+    painting: Painting,
+) -> torch.Tensor:
+    def see(scaled: torch.Tensor) -> torch.Tensor:
+        return unet_input(scaled, known, painting.surroundings)
+
+    def mend(latents: torch.Tensor, number: int) -> torch.Tensor:
+        around = known.latents
+        if painting.surroundings == "noisy" and number + 1 < len(course.timesteps):
+            around = course.scheduler.add_noise(around, noise, course.timesteps[number + 1 : number + 2])
+        return known.masks * latents + (1 - known.masks) * around
+
+    is_pure = painting.strength == 1
+    start = noise * course.scheduler.init_noise_sigma if is_pure else noised(course, known.latents, noise)
+    is_plain = known.masked_latents is None
+    return denoise(components, start, course, prompts, see=see, mend=mend if is_plain else None)
+
+
+def _on_grid(components: Components, masks: NDArray[np.bool_], like: torch.Tensor) -> torch.Tensor:
+    seen = cells_sampled if is_inpainting_unet(components) else cells_touched
+    return torch.from_numpy(np.ascontiguousarray(seen(masks, components.vae_scale)))[:, None].to(like)
+
+
+def _check_numbers(count: int, prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    if not len(prompts) == len(seeds) == count:
+        raise InputError(f"{count} images, {len(prompts)} prompts and {len(seeds)} seeds", expected="as many of each")

@@ -20,8 +20,9 @@ TrainingDtype = Literal["float32", "bfloat16", "float16"]
 
 _GIB = 2**30
 _BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2}
-_RUNTIME_BYTES = 0.8 * _GIB
-"""Python, torch and diffusers themselves (measured on a CPU); on a GPU its context and the libraries' workspaces."""
+RUNTIME_BYTES = int(0.95 * _GIB)
+"""Python, torch and diffusers themselves: a CPU command after its prior images, no model held (docs/checkpoints.md). On
+a GPU its context and the libraries' workspaces are assumed to take no more."""
 _ALLOCATOR_SHARES = {("cpu", False): 0.5, ("cpu", True): 2.8, ("cuda", False): 0.1, ("cuda", True): 0.1}
 """Of activations, without and with gradient checkpointing: memory that the allocator holds but no tensor uses. Those of
 the CPU are measured with the system's malloc (docs/checkpoints.md), those of a GPU assumed."""
@@ -169,7 +170,7 @@ def estimate_training_memory(model: ModelShape, plan: TrainingPlan, device: str 
         "gradients": step.gradients,
         "activations": step.activations,
         "allocator": int(step.activations * _ALLOCATOR_SHARES[kind, plan.gradient_checkpointing]),
-        "runtime": int(_RUNTIME_BYTES),
+        "runtime": RUNTIME_BYTES,
     }
     # After the first step gradients and optimizer state live together, however small the activations are by then.
     parts["gradients"] = max(step.gradients, step.trained - step.activations)

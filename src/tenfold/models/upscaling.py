@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tenfold.core.errors import CheckpointError, InputError
 from tenfold.core.files import read_json
 from tenfold.core.seeds import torch_generator
-from tenfold.models.pipelines import Components, load_model_part, load_small_part, quiet_loading
+from tenfold.models.pipelines import Components, load_model_part, load_small_part, place_models, quiet_loading
 from tenfold.models.sampling import decode_latents, encode_prompts
 
 LOW_RES_SCHEDULER = "low_res_scheduler"
@@ -78,8 +78,7 @@ def load_upscaler(path: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
     if unet.config.num_class_embeds is None and unet.config.class_embed_type is None:
         raise not_an_upscaler(path, "this UNet is not told the noise level: it has no class embedding")
     vae.register_to_config(scaling_factor=PIPELINE_SCALING_FACTOR)
-    for model in (vae, unet, text_encoder):
-        model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    place_models([vae, unet, text_encoder], device)
     return Upscaler(
         vae=vae,
         unet=unet,

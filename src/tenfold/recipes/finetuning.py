@@ -18,16 +18,13 @@ from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import class_noun, class_prompt
 from tenfold.data.subsets import nested_subset
-from tenfold.recipes.finetuning_images import at_most, choose_labels, label_of_each, split_tables
+from tenfold.recipes.finetuning_images import at_most, choose_labels, label_of_each, recorded_nouns, split_tables
 from tenfold.recipes.loader import load_settings
 
 if TYPE_CHECKING:
     from tenfold.finetuning.config import FinetuneConfig
-    from tenfold.finetuning.super_resolution_config import SuperResolutionConfig
     from tenfold.generation.config import GenerateConfig
     from tenfold.models.memory import MemoryPlan, MemoryShortage
-
-    AnyConfig = FinetuneConfig | SuperResolutionConfig
 
 Kind = Literal["dreambooth", "inpainting", "super-resolution"]
 PRIOR_SECTION = "prior."
@@ -44,6 +41,8 @@ class Chosen:
     validation_per_class: int = 10
     prior_images: int = 0
     per_class: bool = False
+    together: bool = False
+    """All adapters of the classes at once."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,9 @@ class FinetuneOrder:
 
     kind: Kind
     workspace: Workspace
-    configs: tuple[AnyConfig, ...]
+    configs: tuple[FinetuneConfig, ...]
+    is_together: bool
+    """Whether they are adapters that are trained at once."""
     prior: GenerateConfig | None
     training_images: Mapping[str, int]
     """Training images of each class."""
@@ -73,7 +74,7 @@ class FinetunePlan:
     def prior_images(self) -> int:
         """Images that the base draws first."""
         prior = self.order.prior
-        return 0 if prior is None else prior.images_per_class * len(prior.prompts)
+        return 0 if prior is None else (prior.images_per_class or 0) * len(prior.prompts)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -81,6 +82,7 @@ class FinetunePlan:
         return {
             "kind": order.kind, "models": [f"models/{config.name}" for config in order.configs],
             "base_checkpoint": first.base_checkpoint, "method": first.method, "steps": first.max_train_steps,
+            "together": order.is_together,
             "training_images": dict(order.training_images), "validation_images": dict(order.validation_images),
             "training_ids": [image_id for config in order.configs for image_id in config.training_ids],
             "prior_images": self.prior_images, "device": self.device,
@@ -99,6 +101,7 @@ def order_finetuning(
     """Checked configs on images of the sealed split. Nothing is written.
 
     Training images are a nested subset: more images per class contain fewer, whatever the model's name and seed.
+    Classes are called what they were called when their images were imported, unless a noun is given here.
 
     Args:
         settings: ``a=b`` texts as typed after --set; those of the prior images begin with ``prior.``.
@@ -122,6 +125,9 @@ def order_finetuning(
         "training_ids": ("--images-per-class", nested_subset(training, per_class=chosen.images_per_class, seed=seed)),
         "validation_ids": ("--validation-per-class", at_most(validation, chosen.validation_per_class, seed)),
     }
+    if kind != "super-resolution":
+        where, nouns = given.get("class_nouns", ("class_nouns of the import", {}))
+        given["class_nouns"] = (where, recorded_nouns(workspace, labels) | nouns)
     prior_texts = [text.removeprefix(PRIOR_SECTION) for text in settings if text.startswith(PRIOR_SECTION)]
     own_texts = [text for text in settings if not text.startswith(PRIOR_SECTION)]
     config = load_settings(_config_class(kind), own_texts, given)
@@ -133,13 +139,14 @@ def order_finetuning(
         )
     if prior is not None:
         config = config.model_copy(update={"prior_manifest": f"synthetic/{prior.name}/manifest.parquet"})
-    configs = _per_class(config, label_of, prior is not None) if chosen.per_class else (config,)
+    configs = _per_class(config, label_of, chosen, prior is not None) if chosen.per_class else (config,)
     for one in configs:
         _refuse_other_model(workspace, one, kind)
     counts = [
         Counter(label_of.get(image_id, "?") for image_id in ids) for ids in (config.training_ids, config.validation_ids)
     ]
-    return FinetuneOrder(kind, workspace, configs, prior, *[dict(sorted(count.items())) for count in counts])
+    told = [dict(sorted(count.items())) for count in counts]
+    return FinetuneOrder(kind, workspace, configs, chosen.together, prior, *told)
 
 
 def plan_finetuning(order: FinetuneOrder, available_bytes: int | None = None) -> FinetunePlan:
@@ -147,9 +154,10 @@ def plan_finetuning(order: FinetuneOrder, available_bytes: int | None = None) ->
 
     Raises:
         CheckpointError: the base is missing or damaged.
-        InputError: there is no such device.
+        InputError: there is no such device, or a tracker is asked for that is not installed.
     """
     from tenfold.core.device import resolve_device
+    from tenfold.finetuning.accelerating import refuse_absent_trackers
     from tenfold.models.checkpoint_ref import resolve_checkpoint
     from tenfold.models.memory import (
         MemoryShortage,
@@ -160,9 +168,10 @@ def plan_finetuning(order: FinetuneOrder, available_bytes: int | None = None) ->
     )
 
     config = order.configs[0]
+    refuse_absent_trackers(config.trackers)
     device = resolve_device(config.device)
     shape = read_model_shape(resolve_checkpoint(config.base_checkpoint, order.workspace))
-    plan = _training_plan(config, shape.image_size_px)
+    plan = _training_plan(config, shape.image_size_px, adapters=len(order.configs) if order.is_together else 1)
     available = memory_at_hand(device) if available_bytes is None else available_bytes
     shortage = None
     try:
@@ -175,29 +184,26 @@ def plan_finetuning(order: FinetuneOrder, available_bytes: int | None = None) ->
 def run_finetuning(plan: FinetunePlan, progress: Progress) -> list[Result]:
     """Draw the prior images, then train each model; what was finished before is recognized, half-done work resumed.
 
-    Processes that `accelerate launch` started share the steps of a DreamBooth training; the first draws and writes.
+    Processes that `accelerate launch` started share the steps of a training; the first draws and writes.
 
     Raises:
         MemoryShortage: the plan needs more memory than is at hand.
         TenfoldError: of the stage that could not go on; what was finished is kept.
     """
-    from tenfold.generation.run import run as generate
-
     if plan.shortage is not None:
         raise plan.shortage
     order = plan.order
-    if process_count() > 1 and order.kind != "dreambooth":
-        raise InputError(
-            f"{process_count()} processes were launched together, but {order.kind} trains in one",
-            where="accelerate launch",
-            expected="DreamBooth, or one process",
-            todo="Run the command without a launcher.",
-        )
     with _held(order.workspace), make_executor("serial") as executor:
         if order.prior is not None:
             if is_first_process():
+                from tenfold.generation.run import run as generate
+
                 generate(order.prior, order.workspace, executor, progress)
             _wait_for_others(plan.device)
+        if order.is_together:
+            from tenfold.finetuning.together import run_together
+
+            return run_together(order.configs, order.workspace, progress)  # type: ignore[arg-type]
         run = _stage(order.kind)
         return [run(config, order.workspace, executor, progress) for config in order.configs]
 
@@ -229,23 +235,30 @@ def _prior(config: Any, chosen: Chosen, texts: Sequence[str], label_of: Mapping[
     return load_settings(GenerateConfig, texts, options)
 
 
-def _per_class(config: Any, label_of: Mapping[str, str], has_class_priors: bool) -> tuple[AnyConfig, ...]:
+def _per_class(
+    config: Any, label_of: Mapping[str, str], chosen: Chosen, has_class_priors: bool
+) -> tuple[FinetuneConfig, ...]:
     from tenfold.finetuning.dreambooth_material import per_class_configs
 
-    return tuple(per_class_configs(config, label_of, has_class_priors=has_class_priors))
+    configs = per_class_configs(config, label_of, has_class_priors=has_class_priors)
+    if not chosen.together:
+        return tuple(configs)
+    from tenfold.finetuning.together import join_configs
+
+    return tuple(join_configs(configs))
 
 
-def _refuse_other_model(workspace: Workspace, config: AnyConfig, kind: Kind) -> None:
+def _refuse_other_model(workspace: Workspace, config: FinetuneConfig, kind: Kind) -> None:
     """A finished model is not swept away by a command that makes another one of the same name."""
     folder = workspace.resolve(f"models/{config.name}")
     if not (folder / "run.json").is_file():
         return
     record = read_run_record(folder)
     wanted = config.model_dump(mode="json")
-    differing = [name for name in wanted if record.config.get(name) != wanted[name]]
+    differing = [name for name in {**wanted, **record.config} if record.config.get(name) != wanted.get(name)]
     if record.stage == kind and not differing:
         return
-    told = [f"{name} {_short(record.config.get(name))}, now {_short(wanted[name])}" for name in differing[:8]]
+    told = [f"{name} {_short(record.config.get(name))}, now {_short(wanted.get(name))}" for name in differing[:8]]
     raise InputError(
         "a model of this name was made otherwise: "
         + (f"by {record.stage}" if record.stage != kind else "; ".join(told)),
@@ -259,15 +272,16 @@ def _short(value: Any) -> str:
     return f"{len(value)} items" if isinstance(value, list | dict) and len(value) > 3 else repr(value)
 
 
-def _training_plan(config: AnyConfig, image_size_px: int) -> Any:
+def _training_plan(config: FinetuneConfig, image_size_px: int, adapters: int) -> Any:
+    """The step; of `adapters` that are trained at once all images and all matrices count."""
     from tenfold.models.memory import TrainingPlan
 
     has_prior = getattr(config, "prior_manifest", None) is not None
     return TrainingPlan(
         image_size_px=image_size_px,
-        batch_size=config.train_batch_size + (getattr(config, "prior_batch_size", 0) if has_prior else 0),
+        batch_size=adapters * (config.train_batch_size + (getattr(config, "prior_batch_size", 0) if has_prior else 0)),
         dtype={"no": "float32", "fp16": "float16", "bf16": "bfloat16"}[config.mixed_precision],  # type: ignore[arg-type]
-        lora_rank=config.lora_rank if config.method == "lora" else None,
+        lora_rank=adapters * config.lora_rank if config.method == "lora" else None,
         gradient_checkpointing=config.gradient_checkpointing,
         optimizer_bits=8 if config.use_8bit_adam else 32,
         trains_text_encoder=bool(getattr(config, "trains_text", False)),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tenfold.core.errors import DataError, InputError
+from tenfold.core.run_record import read_run_record
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.data.splits import read_sealed_split
@@ -14,6 +15,7 @@ from tenfold.data.subsets import nested_subset
 
 _MANIFEST = "data/manifest.parquet"
 _SPLIT = "data/splits.json"
+_INTAKE = "data/intake"
 
 
 def split_tables(workspace: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -47,6 +49,13 @@ def choose_labels(classes: Sequence[str] | None, training: pd.DataFrame) -> list
             expected=f"some of {', '.join(found)}",
         )
     return sorted(classes or found)
+
+
+def recorded_nouns(workspace: Workspace, labels: Sequence[str]) -> dict[str, str]:
+    """What these classes are called in the captions that the import wrote: label -> noun, where one was given."""
+    folder = workspace.resolve(_INTAKE)
+    nouns = read_run_record(folder).config.get("class_nouns", {}) if (folder / "run.json").is_file() else {}
+    return {label: nouns[label] for label in labels if label in nouns}
 
 
 def at_most(table: pd.DataFrame, per_class: int, seed: int) -> list[str]:

@@ -50,6 +50,11 @@ def test_prompts_without_a_caption_tell_what_the_row_knows() -> None:
     assert _wording().prompt({**ROW, "caption": None}) == expected
 
 
+def test_a_caption_made_at_import_follows_the_noun_given_now() -> None:
+    row = {**ROW, "caption": "a photo of rash, on the arm", "attr.caption_source": "template"}
+    assert _wording(nouns={"rash": "warts"}).prompt(row).startswith("a photo of zwxq warts, on the arm")
+
+
 def test_clinical_captions_are_kept_whole() -> None:
     row = {**ROW, "caption": "Many early stage small warts"}
     assert _wording(nouns={"rash": "warts"}).prompt(row) == "a photo of zwxq warts, Many early stage small warts"

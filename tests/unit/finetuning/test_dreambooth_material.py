@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from tenfold.core.errors import DataError, FaultsError
+from tenfold.core.errors import DataError, FaultsError, InputError
 from tenfold.core.seeds import numpy_generator
 from tenfold.core.workspace import Workspace
 from tenfold.data.images import encode_png
@@ -130,7 +130,7 @@ def test_a_mask_of_another_size_or_none_at_all_is_refused(tiny: Workspace) -> No
     with pytest.raises(FaultsError) as caught:
         read_material(_config(tiny, focus="mask"), tiny, 32, ())
     assert f"the mask of image {ids[0]} is 20 x 16 px" in str(caught.value)
-    assert "32 x 32 px, like the image" in str(caught.value)
+    assert "32 x 32 px, as its image" in str(caught.value)
     assert f"the mask of image {ids[1]} is missing" in str(caught.value)
 
 
@@ -228,6 +228,9 @@ def test_a_model_per_class_has_its_own_images_and_seed_and_the_shared_identifier
     assert per_class_configs(config, labels)[0].prior_labels is None
     with pytest.raises(DataError, match="is not known"):
         per_class_configs(config, {})
+    few = {"validation_ids": ids_of(tiny, "val", "mole"), "checkpoint_choice": "validation"}
+    with pytest.raises(InputError, match=r"no model of rash alone .* needs validation_ids"):
+        per_class_configs(config.model_copy(update=few), labels)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def test_options_that_disagree_are_refused(changes: dict[str, Any], message: str
 
 def test_the_shared_configuration_stands_alone() -> None:
     config = FinetuneConfig.model_validate({"name": "mine", "seed": 1, "training_ids": ("a",)})
-    assert config.method == "full" and config.checkpoint_choice == "last" and not config.has_jitter
+    assert config.method == "full" and config.checkpoint_choice == "last" and not config.trackers
 
 
 def test_masks_may_be_of_any_gray_format(tiny: Workspace) -> None:

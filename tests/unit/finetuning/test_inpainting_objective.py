@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tenfold.core.seeds import derive_seed
+from tenfold.data.mask_arrays import random_mask
 from tenfold.finetuning.datasets import ImageSet
 from tenfold.finetuning.inpainting_objective import (
     InpaintingObjective,
@@ -19,7 +20,6 @@ from tenfold.finetuning.inpainting_objective import (
     make_masked_validation,
 )
 from tenfold.finetuning.latents import Views
-from tenfold.finetuning.training_masks import random_mask
 from tenfold.models.inpainting import is_inpainting_unet
 from tenfold.models.pipelines import Components, load_components
 from tests.tiny_inpainting import make_tiny_inpainting

@@ -11,8 +11,9 @@ import torch
 from tenfold.core.errors import StageError
 from tenfold.core.progress import NullProgress
 from tenfold.core.seeds import derive_seed, torch_generator
-from tenfold.finetuning.checkpointing import newest_checkpoint
-from tenfold.finetuning.loop import LoopSettings, LossTrace, averaged_weights, learning_rate_factor, train
+from tenfold.finetuning.checkpointing import averaged_weights, newest_checkpoint
+from tenfold.finetuning.loop import LoopSettings, LossTrace, train
+from tenfold.finetuning.optimizing import learning_rate_factor
 
 
 class Regression:

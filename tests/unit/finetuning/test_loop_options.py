@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from tenfold.core.errors import InputError, StageError
+from tenfold.core.errors import InputError, StageError, StorageError
 from tenfold.core.progress import NullProgress
 from tenfold.core.seeds import derive_seed, torch_generator
 from tenfold.finetuning.checkpointing import load_weights, newest_checkpoint, saved_weights
@@ -165,9 +166,75 @@ def test_8bit_adam_without_a_gpu_is_refused(tmp_path: Path) -> None:
         _train(TwoParts(), _settings(use_8bit_adam=True), tmp_path)
 
 
-def test_an_unknown_tracker_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be set up"):
-        _train(TwoParts(), _settings(trackers=("chalkboard",)), tmp_path)
+def test_an_unknown_tracker_and_one_that_is_not_installed_are_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = TwoParts()
+    with pytest.raises(InputError, match="there is no tracker 'chalkboard'"):
+        _train(objective, _settings(trackers=("chalkboard",)), tmp_path)
+    monkeypatch.setattr("tenfold.finetuning.accelerating.get_available_trackers", list)
+    with pytest.raises(InputError, match="tensorboard is asked for, but its package is not installed") as caught:
+        _train(objective, _settings(trackers=("tensorboard",)), tmp_path)
+    assert "pip install 'tenfold[tensorboard]'" in str(caught.value)
+    assert not objective.batches and not list(tmp_path.iterdir())
+
+
+def test_tensorboard_reads_the_figures_of_each_step_once_after_a_kill(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra tenfold[tensorboard] is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = _settings(trackers=("tensorboard",))
+    for stop_at in (2, 7, -1):
+        objective = TwoParts(stop_at=stop_at)
+        watchers = [Recorder(objective, every_steps=4)]
+        if stop_at < 0:
+            trace = _train(objective, settings, tmp_path, watchers=watchers)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                _train(objective, settings, tmp_path, watchers=watchers)
+    assert trace.resumed_at_step == 6
+    (folder,) = (tmp_path / "trackers").iterdir()
+    assert len(list(folder.iterdir())) == 3  # a file for each process
+    events = EventAccumulator(str(folder)).Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "seen"}
+    assert [one.step for one in events.Scalars("loss")] == list(range(1, 9))
+    assert [one.value for one in events.Scalars("loss")] == pytest.approx(trace.losses, rel=1e-6)
+    assert [(one.step, one.value) for one in events.Scalars("seen")] == [(0, 0.0), (4, 4.0), (8, 8.0)]
+
+
+def test_weights_that_are_no_numbers_are_never_saved_over_good_ones(tmp_path: Path) -> None:
+    class Overflows(TwoParts):
+        def loss(self, step: int) -> torch.Tensor:
+            # The root of nothing is nothing, its slope is not finite: the loss looks good and the step is not.
+            return super().loss(step) + ((self.head.weight * 0).abs().sqrt().sum() if step == 5 else 0)
+
+    with pytest.raises(StageError, match=r"the weights are no finite numbers after step 6") as caught:
+        _train(Overflows(), _settings(weights_every_steps=2), tmp_path)
+    assert "The state after step 3 is kept" in str(caught.value)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003.safetensors"]
+    assert list(saved_weights(tmp_path / "weights")) == [2, 4]
+    resumed, whole = TwoParts(), TwoParts()
+    _train(resumed, _settings(), tmp_path)
+    _train(whole, _settings(), tmp_path / "whole")
+    assert torch.equal(resumed.weights(), whole.weights())
+
+
+def test_a_full_disk_is_told_and_the_state_before_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_file(tensors: object, path: Path, **options: object) -> None:
+        Path(path).write_bytes(b"as much as there was room for")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(TwoParts(stop_at=4), _settings(), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("tenfold.finetuning.checkpointing.save_file", save_file)
+        with pytest.raises(StorageError, match="the disk is full"):
+            _train(TwoParts(), _settings(), tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003.safetensors"]
+    resumed, whole = TwoParts(), TwoParts()
+    assert _train(resumed, _settings(), tmp_path).resumed_at_step == 3
+    _train(whole, _settings(), tmp_path / "whole")
+    assert torch.equal(resumed.weights(), whole.weights())
 
 
 _LAUNCHED = """

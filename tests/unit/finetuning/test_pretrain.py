@@ -21,7 +21,7 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest, write_manifest
 from tenfold.finetuning.config import DreamBoothConfig
 from tenfold.finetuning.dreambooth import run as run_dreambooth
-from tenfold.finetuning.model_records import base_image_ids
+from tenfold.finetuning.model_records import learned_by_base
 from tenfold.finetuning.pretrain import run
 from tenfold.finetuning.pretrain_archive import gather_manifest
 from tenfold.finetuning.pretrain_autoencoder import build_autoencoder, draw_crops, standardize_latents
@@ -162,7 +162,7 @@ def test_an_archive_image_that_became_a_test_image_bars_the_base(
     shutil.copytree(result.folder, base)
     test_id = ids_of(workspace, "test")[0]
     write_json_atomic(base / "training_rows.json", {"image_ids": [], "archive_image_ids": [test_id, "f" * 16]})
-    assert base_image_ids(base, workspace) == (test_id,)
+    assert learned_by_base(base, workspace).image_ids == (test_id,)
     config = DreamBoothConfig(
         name="leaky", seed=1, base_checkpoint=str(base), training_ids=ids_of(workspace, "train"), max_train_steps=1
     )

@@ -12,8 +12,10 @@ from tenfold.core.errors import CheckpointError, InputError
 from tenfold.core.seeds import torch_generator
 from tenfold.models.inpainting import (
     KnownPart,
+    Painting,
     Surroundings,
     encode_masked_images,
+    inpaint_images,
     inpaint_latents,
     is_inpainting_unet,
     unet_input,
@@ -79,6 +81,47 @@ def test_it_paints_what_plain_diffusers_paints(
         output_type="latent",
     ).images
     assert torch.allclose(own, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("sampler", [None, "euler"])
+@pytest.mark.parametrize("kind", ["inpainting", "plain"])
+def test_pixels_are_painted_as_plain_diffusers_paints_them(
+    kind: str, sampler: str | None, strength: float, request: pytest.FixtureRequest
+) -> None:
+    from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
+
+    folder = request.getfixturevalue(kind)
+    components = load_components(folder, kinds=KINDS)
+    settings = SamplingSettings(num_inference_steps=6, sampler=sampler, negative_prompt="hair")
+    own = inpaint_images(components, (IMAGES, MASKS), PROMPTS, SEEDS, settings, Painting(strength=strength))
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(folder, local_files_only=True)
+    if sampler == "euler":
+        pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        PROMPTS,
+        negative_prompt=["hair"] * 2,
+        image=torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255,
+        mask_image=torch.from_numpy(MASKS)[:, None].float(),
+        strength=strength,
+        height=32,
+        width=32,
+        num_inference_steps=6,
+        guidance_scale=3.0,
+        generator=[torch_generator(seed) for seed in SEEDS],
+        output_type="latent",
+    ).images
+    assert torch.allclose(own, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["inpainting", "plain"])
+def test_companions_change_nothing_but_last_bits(kind: str, request: pytest.FixtureRequest) -> None:
+    components = load_components(request.getfixturevalue(kind), kinds=KINDS)
+    settings, painting = SamplingSettings(num_inference_steps=4), Painting("clean", 0.75)
+    both = inpaint_images(components, (IMAGES, MASKS), PROMPTS, SEEDS, settings, painting)
+    alone = inpaint_images(components, (IMAGES[1:], MASKS[1:]), PROMPTS[1:], SEEDS[1:], settings, painting)
+    assert torch.allclose(both[1:], alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("surroundings", ["clean", "noisy"])

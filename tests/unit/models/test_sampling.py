@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ SCHEDULERS = {
     None: "DDIMScheduler",
     "ddim": "DDIMScheduler",
     "dpmsolver++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
     "euler": "EulerDiscreteScheduler",
+    "euler_a": "EulerAncestralDiscreteScheduler",
+    "pndm": "PNDMScheduler",
 }
 
 
@@ -44,11 +48,15 @@ def components(tiny: Path) -> Components:
     return load_components(tiny)
 
 
-def _by_diffusers(tiny: Path, settings: SamplingSettings, scheduler: str) -> Any:
+def _by_diffusers(
+    tiny: Path, settings: SamplingSettings, scheduler: str, callback: Callable[..., Any] | None = None
+) -> Any:
     import diffusers
 
+    options = {"skip_prk_steps": True} if scheduler == "PNDMScheduler" else {}
+
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny, local_files_only=True)
-    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline(
         PROMPTS,
@@ -58,6 +66,8 @@ def _by_diffusers(tiny: Path, settings: SamplingSettings, scheduler: str) -> Any
         guidance_rescale=settings.guidance_rescale,
         generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
         output_type="pt",
+        callback_on_step_end=callback,
+        callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"],
     ).images
 
 
@@ -66,6 +76,10 @@ def test_equals_the_diffusers_pipeline_for_each_sampler(
     tiny: Path, components: Components, sampler: str | None
 ) -> None:
     settings = SamplingSettings(num_inference_steps=5, guidance_scale=3.0, sampler=sampler)
+    if _is_refused(components, sampler):
+        with pytest.raises(InputError, match="ends in pure noise"):
+            sample_latents(components, PROMPTS, SEEDS, settings)
+        return
     ours = sample_latents(components, PROMPTS, SEEDS, settings)
     theirs = _by_diffusers(tiny, settings, SCHEDULERS[sampler])
     with torch.no_grad():
@@ -74,6 +88,50 @@ def test_equals_the_diffusers_pipeline_for_each_sampler(
     pixels = (theirs.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
     assert np.abs(decode_latents(components, ours).astype(int) - pixels).max() <= 1
     assert pixels.std() > 10
+
+
+def _is_refused(components: Components, sampler: str | None) -> bool:
+    """PNDM knows no schedule of zero terminal signal-to-noise ratio; all others follow it."""
+    return sampler == "pndm" and bool(components.scheduler.config.rescale_betas_zero_snr)
+
+
+@pytest.mark.parametrize("sampler", list(SCHEDULERS))
+def test_one_step_draws_a_picture_by_each_sampler(components: Components, sampler: str | None) -> None:
+    if not _is_refused(components, sampler):
+        latents = sample_latents(components, PROMPTS, SEEDS, SamplingSettings(1, sampler=sampler))
+        assert torch.isfinite(latents).all() and latents.std() > 0.1
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmsolver++"])
+def test_guidance_in_an_interval_equals_diffusers_with_guidance_switched_off(
+    tiny: Path, components: Components, sampler: str
+) -> None:
+    def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if step == 1:
+            pipeline._guidance_scale = 0.0
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[-1]
+        return tensors
+
+    settings = SamplingSettings(5, 3.0, sampler=sampler, guidance_interval=(0.0, 0.4))
+    pixels = decode_latents(components, sample_latents(components, PROMPTS, SEEDS, settings))
+    theirs = _by_diffusers(tiny, settings, SCHEDULERS[sampler], after_step)
+    assert np.abs(pixels - (theirs.permute(0, 2, 3, 1) * 255).round().numpy()).max() <= 1
+
+
+def test_steps_outside_the_interval_ask_the_unet_once(components: Components) -> None:
+    seen: list[int] = []
+    handle = components.unet.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    try:
+        settings = SamplingSettings(5, 3.0, guidance_interval=(0.2, 0.6))
+        narrow = sample_latents(components, PROMPTS, SEEDS, settings)
+    finally:
+        handle.remove()
+    assert seen == [3, 6, 6, 3, 3]
+    whole = sample_latents(components, PROMPTS, SEEDS, SamplingSettings(5, 3.0))
+    assert torch.equal(
+        whole, sample_latents(components, PROMPTS, SEEDS, SamplingSettings(5, 3.0, guidance_interval=(0.0, 1.0)))
+    )
+    assert not torch.allclose(whole, narrow, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"guidance_scale": 1.0}, {"guidance_rescale": 0.7}, {"negative_prompt": "hair"}])
@@ -141,8 +199,9 @@ def test_sdxl_in_half_precision_keeps_its_autoencoder_whole(tiny_sdxl: Path) -> 
     assert load_components(tiny_sdxl, dtype=torch.bfloat16).vae.dtype == torch.bfloat16
 
 
-def test_an_image_keeps_its_noise_in_another_batch(components: Components) -> None:
-    settings = SamplingSettings(num_inference_steps=3)
+@pytest.mark.parametrize("sampler", [None, "euler_a"])
+def test_an_image_keeps_its_noise_in_another_batch(components: Components, sampler: str | None) -> None:
+    settings = SamplingSettings(num_inference_steps=3, sampler=sampler)
     together = sample_latents(components, PROMPTS, SEEDS, settings)
     alone = sample_latents(components, PROMPTS[1:2], SEEDS[1:2], settings)
     assert torch.allclose(together[1:2], alone, atol=1e-4)
