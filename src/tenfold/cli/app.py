@@ -16,6 +16,7 @@ from tenfold.cli import (
     data_commands,
     doctor_command,
     finetune_commands,
+    generate_commands,
     models_commands,
     pretrain_command,
     recipe_commands,
@@ -65,6 +66,7 @@ app.add_typer(models_commands.app, name="models")
 app.add_typer(finetune_commands.app, name="finetune")
 doctor_command.register(app)
 bench_command.register(app)
+generate_commands.register(app)
 pretrain_command.register(app)
 
 

@@ -16,6 +16,8 @@ _EXAMPLES = """[bold]Examples[/bold]
 tenfold bench B9
 
 tenfold bench B9 --repeats 5 --out b9.json
+
+tenfold bench B1
 """
 
 
@@ -25,9 +27,11 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="B1..B10", help="B4, B5 and B9 run, see docs/benchmarks.md.")],
+    name: Annotated[str, typer.Argument(metavar="B1..B10", help="All but B7 and B8 run, see docs/benchmarks.md.")],
     repeats: Annotated[int, typer.Option(min=3, help="Times each way is measured, interleaved.")] = 3,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all usable cores when not given.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; all usable cores when not given. B3 and B10 draw on one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the figures as JSON.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -47,5 +51,5 @@ def bench(
         ("What", "Ours", "Stock (S)", "Tuned (T)", "S / ours", "T / ours", "Target", "Outputs"),
         [row.cells() for row in figures.rows],
     )
-    lines = [f"Median and range of {figures.repeats} interleaved repeats; {figures.machine}."]
+    lines = [f"Median and range of {figures.repeats} interleaved repeats; {figures.machine}.", *figures.notes]
     console.result(asdict(figures), lines + ([f"Figures: {out}"] if out else []))

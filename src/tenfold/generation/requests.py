@@ -92,5 +92,8 @@ class ImageRequest:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ImageRequest:
-        """The request that `as_dict` gave."""
-        return cls(**fields)
+        """The request that `as_dict` gave, also by way of JSON."""
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**plain)

@@ -78,16 +78,23 @@ def load_recipe(
 
 
 def load_settings(
-    model: type[Model], settings: Sequence[str], options: Mapping[str, tuple[str, Any]] | None = None
+    model: type[Model],
+    settings: Sequence[str],
+    options: Mapping[str, tuple[str, Any]] | None = None,
+    *,
+    file: Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A config from ``a.b=c`` texts and a command's own options, without a file. Raises as `load_recipe` does.
+    """A config from ``a.b=c`` texts and a command's own options. Raises as `load_recipe` does.
 
     Args:
         options: dotted name -> (the option as a person types it, its value); texts in `settings` come after them.
+        file: a YAML file of the config's fields, which options and settings replace.
+        defaults: values that all of these replace.
     """
     faults = Faults()
-    data: dict[str, Any] = {}
-    places: dict[KeyPath, str] = {}
+    source = Source({}) if file is None else parse_mapping(_read(file), str(file))
+    data, places = {**(defaults or {}), **source.data}, dict(source.places)
     given = [(dotted, value, where) for dotted, (where, value) in (options or {}).items()]
     for dotted, value, where in [*given, *_overrides(settings, faults)]:
         _set(data, places, dotted, value, where, faults)

@@ -72,7 +72,7 @@ def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progr
     waves = assemble(config, plan, workspace.root_seed, workspace.path, workspace.path)
     counts = read_sealed_split(workspace.resolve("data/splits.json")).counts
     real = len(read_manifest(workspace.resolve("data/manifest.parquet")))
-    images = _synthetic_images(config.synthetic_ratio, config.prior.images, plan)
+    images = _synthetic_images(config.prior.images, plan)
     rows = [
         PreviewRow("Intake", f"{real} images of {len(plan.labels)} classes", real * estimates.INTAKE_SECONDS_PER_IMAGE),
         PreviewRow("Split", _split_words(counts), 1.0),
@@ -91,7 +91,7 @@ def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progr
         megabytes=_megabytes(real + images, plan),
         synthetic_images=images,
         cells=len(plan.cells),
-        generators=sum(chain.needs_text for chain in plan.chains),
+        generators=plan.generator_count,
         basis=f"on {workers} worker{'s' if workers > 1 else ''}, from {estimates.REFERENCE}.",
     )
 
@@ -112,13 +112,9 @@ def _study_rows(waves: Waves, images: int, workers: int) -> list[PreviewRow]:
     return rows
 
 
-def _synthetic_images(ratio: int, prior_images: int, plan: StudyPlan) -> int:
-    images = sum(
-        (ratio * chain.training_size * len(plan.labels) if chain.needs_text else 0)
-        + (len(chain.training_ids) if chain.needs_autoencoder else 0)
-        for chain in plan.chains
-    )
-    return images + (prior_images if any(chain.needs_text for chain in plan.chains) else 0)
+def _synthetic_images(prior_images: int, plan: StudyPlan) -> int:
+    made = sum(one.image_count for chain in plan.chains for one in chain.sets)
+    return made + (prior_images if plan.generator_count else 0)
 
 
 def _split_words(counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -126,9 +122,8 @@ def _split_words(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _megabytes(images: int, plan: StudyPlan) -> float:
-    generators = sum(chain.needs_text for chain in plan.chains)
     return (
         images * estimates.KILOBYTES_PER_IMAGE / 1000
-        + generators * estimates.MEGABYTES_PER_GENERATOR
+        + plan.generator_count * estimates.MEGABYTES_PER_GENERATOR
         + len(plan.cells) * estimates.MEGABYTES_PER_CLASSIFIER
     )

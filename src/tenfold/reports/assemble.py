@@ -78,7 +78,7 @@ def _gallery(
     if cell is None:
         missing["gallery"] = "the study has no synthetic set with pictures"
         return None
-    name = str(cell["synthetic_set"])
+    name = _pictured(cell, files)[0]
     if name not in nearest:
         missing["nearest"] = f"no audit of the set {name} was found"
     chosen = SyntheticSet(
@@ -92,17 +92,21 @@ def _gallery(
 
 
 def _shown_cell(files: StudyFiles) -> Any | None:
-    """The first cell with a text-to-image set, the verdict's arm and size before others."""
+    """The first cell with a set that a generator drew, the verdict's arm and size before others."""
     if files.cells.empty:
         return None
     verdict = files.evaluation.verdict
-    has_pictures = files.cells["synthetic_set"].isin(list(files.synthetic))
-    rows = files.cells[(files.cells["strategy"] == "text2img") & has_pictures]
+    rows = files.cells[files.cells["strategy"].str.contains("text2img|outpaint")]
     ranked = sorted(
-        (row for _, row in rows.iterrows()),
+        (row for _, row in rows.iterrows() if _pictured(row, files)),
         key=lambda row: (row["arm"] != verdict.arm, row["training_size"] != verdict.training_size, row["seed_index"]),
     )
     return ranked[0] if ranked else None
+
+
+def _pictured(cell: Any, files: StudyFiles) -> list[str]:
+    """The cell's sets whose images are there."""
+    return [str(name) for name in cell["synthetic_sets"] if name in files.synthetic]
 
 
 def _data(files: StudyFiles, missing: dict[str, str]) -> DataSummary | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tenfold.core.config import StageConfig
+from tenfold.core.config import FolderName, StageConfig
 
 
 class ReportConfig(StageConfig):
@@ -25,3 +25,10 @@ class IntakePageConfig(StageConfig):
     pictures_per_class: int = Field(default=12, ge=1, le=48, description="images shown of each class")
     duplicate_clusters: int = Field(default=24, ge=1, le=200, description="clusters of duplicates shown, worst first")
     suspects_per_check: int = Field(default=12, ge=1, le=100, description="images shown of each check, the worst first")
+
+
+class GalleryConfig(StageConfig):
+    """Which synthetic set the gallery shows, and how many pictures; what it leaves out is counted on the page."""
+
+    name: FolderName = Field(description="the set: a folder under synthetic/")
+    pictures_per_group: int = Field(default=24, ge=1, le=600, description="images shown of each class and strategy")

@@ -12,7 +12,7 @@ from tenfold.reports import wording
 from tenfold.reports.intake_contents import STATE_TITLES, IntakeContents, section_of
 from tenfold.reports.intake_figures import skin_tone_plot
 from tenfold.reports.intervals import Scale
-from tenfold.reports.pictures import data_address, picture_address
+from tenfold.reports.pictures import data_address, workspace_picture
 from tenfold.reports.templating import page_environment
 
 SECTION_NAMES = {
@@ -42,7 +42,7 @@ def render_intake_page(contents: IntakeContents, folder: Path) -> str:
             contents=contents,
             facts=contents.facts,
             totals=contents.totals,
-            picture=partial(_picture, folder.resolve()),
+            picture=partial(workspace_picture, folder.resolve()),
             ita_address=_ita_address(contents),
         )
     )
@@ -127,17 +127,6 @@ def _environment() -> Environment:
         "cut": cut,
     }
     return environment
-
-
-def _picture(folder: Path, path: str | None) -> str | None:
-    """The picture's address; None where there is no picture, or it lies outside the workspace."""
-    if not path:
-        return None
-    try:
-        place = (folder / path).resolve()
-    except (OSError, ValueError):
-        return None
-    return picture_address(place) if place.is_relative_to(folder) else None
 
 
 def _ita_address(contents: IntakeContents) -> str | None:

@@ -1,4 +1,4 @@
-"""Colors, markers and line styles of the arms: Okabe-Ito, told apart without color too."""
+"""Colors, markers and line styles of the arms: Okabe-Ito and muted ones of Tol, told apart without color too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _STYLES = {
     "real_only": ArmStyle("#5d6975", "o", (0, (4, 2))),
     "real_transforms": ArmStyle("#0072B2", "s", "-"),
     "real_autoencoder": ArmStyle("#E69F00", "^", (0, (6, 2, 1, 2))),
+    "real_recolor": ArmStyle("#999933", "<", (0, (3, 1, 1, 1))),
+    "real_composite": ArmStyle("#332288", ">", (0, (3, 1, 1, 1, 1, 1))),
     "hybrid": ArmStyle("#D55E00", "D", "-"),
+    "hybrid_outpaint": ArmStyle("#882255", "p", "-"),
+    "hybrid_mix": ArmStyle("#44AA99", "h", "-"),
     "synthetic_only": ArmStyle("#CC79A7", "v", (0, (1, 1))),
     "fresh_real": ArmStyle("#009E73", "P", (0, (6, 2))),
 }

@@ -119,9 +119,7 @@ def _read_cells(workspace: Workspace, study: str) -> pd.DataFrame:
 
 
 def _synthetic_sets(cells: pd.DataFrame) -> list[str]:
-    if "synthetic_set" not in cells:
-        return []
-    return sorted({str(name) for name in cells["synthetic_set"].dropna()})
+    return sorted({str(name) for names in cells.get("synthetic_sets", ()) for name in names})
 
 
 def _config(folder: Path) -> Mapping[str, Any]:

@@ -56,14 +56,15 @@ def _design(files: StudyFiles) -> dict[str, str]:
         "Real images per class": wording.listed(str(size) for size in sorted(set(cells["training_size"]))),
         "Cells": f"{len(cells)} classifiers (arm x size x repetition)",
     }
-    synthetic = cells[cells["strategy"] == "text2img"]
+    synthetic = cells[cells["strategy"] != "none"]
     if len(synthetic):
-        ratios = wording.listed(f"{ratio:g}" for ratio in sorted(set(synthetic["synthetic_ratio"])))
-        design["Synthetic per real image"] = ratios
+        doses = synthetic[["arm", "synthetic_ratio"]].drop_duplicates().itertuples(index=False)
+        ratios = (f"{wording.arm_name(arm)} {ratio:g}" for arm, ratio in doses)
+        design["Made images per real image"] = wording.listed(ratios)
         mixed = sorted({share for share in synthetic["synthetic_share"] if share < 1})
         if mixed:
             shares = wording.listed(f"{100 * share:.0f} %" for share in mixed)
-            design["Synthetic share of a training batch"] = shares
+            design["Their share of a training batch"] = shares
         design["Generator budget"] = str(files.study_config.get("generator_budget", "not stated"))
     return design
 

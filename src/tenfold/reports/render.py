@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
+from tenfold.evaluation.comparison import GENERATOR_FREE_FAMILY
 from tenfold.evaluation.contents import (
     ArmSummary,
     Comparison,
@@ -124,6 +125,7 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
     pair = [arm for arm in (verdict.arm, contents.best_control) if arm is not None]
     curves = [curve for curve in evaluation.roc_curves if curve.training_size == verdict.training_size]
     matrices = [matrix for matrix in evaluation.confusion_matrices if matrix.training_size == verdict.training_size]
+    by_control = _by_control([*primary, *secondary], verdict)
     return {
         "evaluation": evaluation,
         "verdict": verdict,
@@ -133,6 +135,8 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
         "comparison_scale": _scale([*primary, *secondary]),
         "headroom": [row for row in secondary if row.arm == HEADROOM_ARM],
         "origins": _origins(row for row in evaluation.origins if row.training_size == verdict.training_size),
+        "by_control": by_control,
+        "by_control_columns": sorted({name for rows in by_control.values() for name in rows}, key=wording.arm_order),
         "other_metrics": _by_metric(row for row in evaluation.comparisons if _is_primary_pair(row, verdict)),
         "arms": at_size,
         "metrics": _shown_metrics(at_size, verdict.metric),
@@ -148,6 +152,16 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
         "subgroups": _subgroups(evaluation.subgroups, verdict, contents.best_control),
         "shown_audits": _shown_audits(contents),
         "checklist_names": list(dict.fromkeys(item.guideline for item in contents.checklists)),
+    }
+
+
+def _by_control(rows: Sequence[Comparison], verdict: Verdict) -> Mapping[str, Mapping[str, Comparison]]:
+    """For each arm with a generator its comparisons at the verdict's size by control, those that need none among them;
+    empty where no such control was run."""
+    arms = dict.fromkeys(row.arm for row in rows if row.family == GENERATOR_FREE_FAMILY)
+    return {
+        arm: {row.control: row for row in rows if row.arm == arm and row.training_size == verdict.training_size}
+        for arm in arms
     }
 
 

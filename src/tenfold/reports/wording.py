@@ -14,7 +14,11 @@ ARM_NAMES = {
     "real_only": "Real images only",
     "real_transforms": "Real + transforms",
     "real_autoencoder": "Real through the autoencoder",
+    "real_recolor": "Real in other skin tones",
+    "real_composite": "Real lesions on other images",
     "hybrid": "Real + synthetic",
+    "hybrid_outpaint": "Real + outpainted",
+    "hybrid_mix": "Real + outpainted + composites",
     "synthetic_only": "Synthetic only",
     "fresh_real": "More real images (headroom)",
 }
@@ -24,7 +28,14 @@ ARM_EXPLANATIONS = {
     "real_transforms": "The same real images, randomly cropped, flipped, rotated and relit during training.",
     "real_autoencoder": "As above, but part of each batch is the same real images passed through the generator's "
     "autoencoder: shows what its blur alone does.",
+    "real_recolor": "As real + transforms, but part of each batch is the same real images with the skin in another "
+    "tone, computed without a generator.",
+    "real_composite": "As real + transforms, but part of each batch is the real lesions, cut out by their masks and "
+    "set into the surroundings of other training images, without a generator.",
     "hybrid": "As real + transforms, but part of each batch is synthetic images.",
+    "hybrid_outpaint": "As real + transforms, but part of each batch is the real lesions, kept by their masks, in "
+    "surroundings that the generator draws without having been fine-tuned.",
+    "hybrid_mix": "As real + transforms, but part of each batch is outpainted images and composites in equal parts.",
     "synthetic_only": "Synthetic images alone, no real image in training.",
     "fresh_real": "As real + synthetic, but with other real images in place of the synthetic ones: "
     "what a perfect generator could have given.",
