@@ -314,7 +314,7 @@ def _write_cells(workspace: Workspace, guides: list[str]) -> None:
                 "cell": cell, "study": "main", "arm": arm, "training_size": SIZE, "seed_index": seed_index,
                 "subset_seed": derive_seed(7, "subset", seed_index), "generator_seed": derive_seed(7, "g", seed_index),
                 "classifier_seed": derive_seed(7, "c", seed_index), "train_ids": guides, "validation_ids": guides[:6],
-                "extra_ids": [], "synthetic_set": made_set if is_made else None,
+                "extra_ids": [], "synthetic_sets": [made_set] if is_made else [],
                 "synthetic_ratio": 10.0 * is_made,
                 "synthetic_share": {"hybrid": 0.25, "synthetic_only": 1.0}.get(arm, 0.0),
                 "strategy": "text2img" if is_made else "none",

@@ -8,7 +8,7 @@ import pytest
 
 import tenfold.recipes
 from tenfold.recipes.loader import builtin_recipes, load_recipe
-from tenfold.studies.config import ARM_NAMES, CURVE_ARMS
+from tenfold.studies.arms import DEFAULT_ARMS
 
 FILES = sorted((Path(tenfold.recipes.__file__).parent / "builtin").rglob("*.yaml"))
 
@@ -35,8 +35,8 @@ def test_the_demo_keeps_what_it_promises() -> None:
     assert recipe.study.synthetic_training_sizes == (8,)
     assert len(recipe.study.training_sizes or ()) >= 3
     assert recipe.study.seeds >= 3
-    assert set(recipe.study.arms) == set(ARM_NAMES)
-    assert set(recipe.study.curve_arms) == set(CURVE_ARMS)
+    assert set(recipe.study.arms) == set(DEFAULT_ARMS)
+    assert recipe.study.curve_arms == ("real_transforms",)
     assert (recipe.study.synthetic_ratio, recipe.study.generator_budget) == (10, "strict")
     assert recipe.trimmed
 

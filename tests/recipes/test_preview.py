@@ -18,7 +18,7 @@ from tests.replay.mini_demo import SETTINGS
 def test_counts_of_the_cut_demo() -> None:
     preview = preview_recipe(load_recipe("demo", SETTINGS, mini=True), 2, NullProgress())
     assert (preview.cells, preview.generators) == (8, 1)
-    assert preview.synthetic_images == 4 + 2 * 2 * 2 + 2 * 2  # prior, text to image, autoencoder
+    assert preview.synthetic_images == 4 + 2 * 2 * 2 + 2 * 2 + 2 * 2 * 2  # prior, text, autoencoder, outpainted
     assert preview.seconds == sum(row.seconds for row in preview.rows) > 0
     assert preview.megabytes > 0
     assert [row.stage for row in preview.rows][:4] == ["Intake", "Split", "Data checks", "Intake page"]

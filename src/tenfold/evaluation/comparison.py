@@ -11,7 +11,11 @@ from tenfold.metrics.paired_tests import holm
 
 SECONDARY_METRICS = ("macro_auroc", "accuracy", "balanced_accuracy", "brier_score")
 PRIMARY_FAMILY = "primary"
+GENERATOR_FREE_FAMILY = "without a generator"
 NOTICED_FALL = 0.01
+GENERATOR_ARMS = ("hybrid", "hybrid_outpaint", "hybrid_mix")
+GENERATOR_FREE_ARMS = ("real_recolor", "real_composite")
+"""Controls that make new images of the real ones by computation alone."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def all_comparisons(scorer: Scorer, primary: Primary) -> list[Comparison]:
     """The primary comparisons, then the secondary families; Holm is applied within each family.
 
     Families: "primary" (the arm against each control), "other metrics" (the same by other metrics), "other sizes"
-    (the same at other training sizes), "other arms" (every other arm against the first control, primary metric).
+    (the same at other training sizes), "without a generator" (every arm with a generator against the controls that make
+    images without one), "other arms" (every other arm against the first control); the last three by the primary metric.
     """
     arms, size = scorer.study.arms, primary.training_size
     controls = primary.present_controls(scorer)
@@ -65,6 +70,15 @@ def all_comparisons(scorer: Scorer, primary: Primary) -> list[Comparison]:
         for other in scorer.study.sizes_of(primary.arm)
         for control in primary.controls
         if other != size and (control, other) in arms and scorer.common_seeds([(primary.arm, other), (control, other)])
+    ]
+    families[GENERATOR_FREE_FAMILY] = [
+        ((arm, size), (control, size), primary.metric)
+        for arm in (primary.arm, *(name for name in GENERATOR_ARMS if name != primary.arm))
+        for control in GENERATOR_FREE_ARMS
+        if arm != control
+        and (arm != primary.arm or control not in primary.controls)
+        and {(arm, size), (control, size)} <= set(arms)
+        and scorer.common_seeds([(arm, size), (control, size)])
     ]
     reference = (primary.controls[0], size)
     families["other arms"] = [

@@ -14,6 +14,7 @@ from tenfold.data.captions import class_noun, class_prompt
 from tenfold.finetuning.config import DreamBoothConfig
 from tenfold.generation.config import GenerateConfig
 from tenfold.studies import estimates
+from tenfold.studies.arms import SyntheticSet
 from tenfold.studies.config import StudyRunConfig
 from tenfold.studies.design import Cell, Chain, StudyPlan
 from tenfold.studies.parts import Part, Step
@@ -40,28 +41,25 @@ class Waves:
 def assemble(config: StudyRunConfig, plan: StudyPlan, root_seed: int, workspace: Path, progress_folder: Path) -> Waves:
     """All parts of the study, the longest first within a wave, so that the last worker does not wait long.
 
-    First: prior images and autoencoder round-trips. Second: generators with their sets, and cells of real images.
-    Third: cells with synthetic images, and audits of the sets.
+    First: prior images and sets that need no fine-tuning. Second: generators with their sets, and cells without images
+    of theirs. Third: cells with such images, and audits of the sets.
     """
     builder = _Builder(config, plan, root_seed, workspace, progress_folder)
     first, second, third = [], [], []
-    has_text = any(chain.needs_text for chain in plan.chains)
-    if has_text and config.prior.images:
+    if plan.generator_count and config.prior.images:
         first.append(builder.prior())
+    fine_tuned = set()
     for chain in plan.chains:
-        if chain.needs_autoencoder:
-            first.append(builder.autoencoder(chain))
-        if chain.needs_text:
-            second.append(builder.generator(chain))
-            third.append(builder.audit(chain))
+        for made in chain.sets:
+            if made.strategy == "text2img":
+                fine_tuned.add(made.name)
+                second.append(builder.generator(chain, made))
+                third.append(builder.audit(chain, made))
+            else:
+                first.append(builder.synthetic_set(chain, made))
     for cell in plan.cells:
-        (third if cell.synthetic_set == _chain_name(plan, cell) else second).append(builder.cell(cell))
+        (second if fine_tuned.isdisjoint(cell.synthetic_sets) else third).append(builder.cell(cell))
     return Waves(_longest_first(first), _longest_first(second), _longest_first(third), builder.needs)
-
-
-def _chain_name(plan: StudyPlan, cell: Cell) -> str:
-    """The text-to-image set of the cell's size and seed."""
-    return f"{plan.name}-n{cell.training_size}-s{cell.seed_index}"
 
 
 def _longest_first(parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -86,27 +84,34 @@ class _Builder:
             name=self.prior_name,
             seed=derive_seed(self.root_seed, "prior"),
             checkpoint=self.base,
-            prompts={PRIOR_LABEL: self.config.prior.prompts or self._prior_prompts()},
+            prompts={PRIOR_LABEL: self._base_prompts(*self.plan.labels)},
             skin_types=self.config.prior.skin_types,
             images_per_class=self.config.prior.images,
         )
-        return self._part(self.prior_name, Step("generate", config, _generation_seconds(config, 1)))
-
-    def autoencoder(self, chain: Chain) -> Part:
-        config = self._generate(
-            name=chain.autoencoder_set,
-            seed=derive_seed(chain.generator_seed, "autoencoder"),
-            strategy="autoencoder",
-            checkpoint=self.base,
-            prompts={},
-            skin_types=None,
-            reference_ids=chain.training_ids,
-        )
         return self._part(
-            chain.autoencoder_set, Step("generate", config, estimates.reconstruct_seconds(len(chain.training_ids)))
+            self.prior_name, Step("generate", config, _generation_seconds(config, self.config.prior.images))
         )
 
-    def generator(self, chain: Chain) -> Part:
+    def synthetic_set(self, chain: Chain, made: SyntheticSet) -> Part:
+        """A set made of the chain's real images by the base, or by no generator."""
+        settings: dict[str, Any] = {"prompts": {}, "skin_types": None}
+        if made.strategy == "outpaint":
+            settings["prompts"] = {label: self._base_prompts(label) for label in self.plan.labels}
+        if made.strategy in ("outpaint", "recolor") and self.plan.tones:
+            settings |= {"skin_types": self.plan.tones, "recolor_to_skin_type": made.strategy == "outpaint"}
+        config = self._generate(
+            name=made.name,
+            seed=derive_seed(chain.generator_seed, made.strategy),
+            strategy=made.strategy,
+            checkpoint=self.base,
+            labels=self.plan.labels,
+            images_per_class=made.images_per_class,
+            reference_ids=made.source_ids,
+            **settings,
+        )
+        return self._part(made.name, Step("generate", config, _generation_seconds(config, made.image_count)))
+
+    def generator(self, chain: Chain, made: SyntheticSet) -> Part:
         has_prior = self.config.prior.images > 0
         tuned = fill_config(
             DreamBoothConfig,
@@ -120,41 +125,42 @@ class _Builder:
                 "prior_manifest": f"synthetic/{self.prior_name}/manifest.parquet" if has_prior else None,
             },
         )
+        model = f"models/{chain.name}"
         drawn = self._generate(
-            name=chain.text_set,
+            name=made.name,
             seed=derive_seed(chain.generator_seed, "generate"),
-            checkpoint=f"models/{chain.name}",
+            checkpoint=model if tuned.method == "full" else self.base,
+            adapter=model if tuned.method == "lora" else None,
             labels=self.plan.labels,
-            images_per_class=self.config.synthetic_ratio * chain.training_size,
+            images_per_class=made.images_per_class,
         )
         images_per_step = tuned.train_batch_size + (tuned.prior_batch_size if has_prior else 0)
         self.needs[chain.name] = (self.prior_name,) if has_prior else ()
         return self._part(
             chain.name,
             Step("dreambooth", tuned, estimates.dreambooth_seconds(tuned.max_train_steps, images_per_step)),
-            Step("generate", drawn, _generation_seconds(drawn, len(self.plan.labels))),
+            Step("generate", drawn, _generation_seconds(drawn, made.image_count)),
         )
 
-    def audit(self, chain: Chain) -> Part:
+    def audit(self, chain: Chain, made: SyntheticSet) -> Part:
         config = fill_config(
             AuditConfig,
             self.config.audit,
             "audit",
             {
-                "name": chain.text_set,
-                "synthetic": chain.text_set,
+                "name": made.name,
+                "synthetic": made.name,
                 "training_ids": chain.training_ids,
                 "seed": derive_seed(chain.generator_seed, "audit"),
             },
         )
-        images = self.config.synthetic_ratio * chain.training_size * len(self.plan.labels)
-        name = f"audit-{chain.text_set}"
+        name = f"audit-{made.name}"
         self.needs[name] = (chain.name,)
-        return self._part(name, Step("audit", config, estimates.audit_seconds(images)))
+        return self._part(name, Step("audit", config, estimates.audit_seconds(made.image_count)))
 
     def cell(self, cell: Cell) -> Part:
         shared = {name: getattr(cell, name) for name in _CELL_FIELDS}
-        manifests = [] if cell.synthetic_set is None else [f"synthetic/{cell.synthetic_set}/manifest.parquet"]
+        manifests = [f"synthetic/{name}/manifest.parquet" for name in cell.synthetic_sets]
         config = fill_config(
             ClassifierConfig,
             self.config.classify,
@@ -167,14 +173,16 @@ class _Builder:
                 **shared,
             },
         )
-        if cell.synthetic_set is not None:
-            self.needs[cell.name] = (cell.synthetic_set,)
+        self.needs[cell.name] = cell.synthetic_sets
         seconds = estimates.classify_seconds(config.max_train_steps, config.batch_size)
         return self._part(cell.name, Step("classify", config, seconds))
 
-    def _prior_prompts(self) -> tuple[str, ...]:
+    def _base_prompts(self, *labels: str) -> tuple[str, ...]:
+        """What the base, which knows no identifiers, is asked for; the classes' nouns where the recipe says nothing."""
+        if self.config.prior.prompts:
+            return self.config.prior.prompts
         shared = getattr(self.config.finetune, "class_noun")  # noqa: B009
-        nouns = [shared] if shared else [class_noun(label, self.config.class_nouns) for label in self.plan.labels]
+        nouns = [shared] if shared else [class_noun(label, self.config.class_nouns) for label in labels]
         return tuple(class_prompt(noun) for noun in nouns)
 
     def _generate(self, **filled: Any) -> GenerateConfig:
@@ -203,6 +211,8 @@ _CELL_FIELDS = (
 )
 
 
-def _generation_seconds(config: GenerateConfig, label_count: int) -> float:
-    images = config.images_per_class * label_count
-    return estimates.generate_seconds(images, config.num_inference_steps, is_guided=config.guidance_scale > 1)
+def _generation_seconds(config: GenerateConfig, images: int) -> float:
+    if config.strategy in estimates.SECONDS_PER_MADE_IMAGE:
+        return estimates.make_seconds(config.strategy, images)
+    steps = config.num_inference_steps or estimates.STEPS
+    return estimates.generate_seconds(images, steps, is_guided=config.guidance_scale != 1)

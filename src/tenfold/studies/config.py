@@ -11,31 +11,26 @@ from tenfold.classification.config import ClassifierConfig
 from tenfold.core.config import StageConfig
 from tenfold.finetuning.config import DreamBoothConfig
 from tenfold.generation.config import GenerateConfig
+from tenfold.studies.arms import CURVE_ARMS, DEFAULT_ARMS, Arm
 from tenfold.studies.settings import settings_of
-
-Arm = Literal["real_only", "real_transforms", "real_autoencoder", "hybrid", "synthetic_only", "fresh_real"]
-ARM_NAMES: tuple[Arm, ...] = (
-    "real_only",
-    "real_transforms",
-    "real_autoencoder",
-    "hybrid",
-    "synthetic_only",
-    "fresh_real",
-)
-CURVE_ARMS: tuple[Arm, ...] = ("real_only", "real_transforms")
 
 
 class StudyConfig(StageConfig):
     """Which cells are trained: every curve arm at every training size, every arm at the synthetic sizes.
 
     Arms: `real_only` (no transforms), `real_transforms`, `real_autoencoder` (a share of each batch is the same real
-    images through the autoencoder), `hybrid` (a share is synthetic), `synthetic_only`, `fresh_real` (a share is other
-    real images: the headroom). Every arm but `real_only` trains with transforms; all take the same optimizer steps.
+    images through the autoencoder), `real_recolor` (a share is the same images in other skin tones), `real_composite`
+    (a share is their lesions set into each other's surroundings), `hybrid` (a share is drawn from prompts by the
+    fine-tuned generator), `hybrid_outpaint` (a share is the real lesions with surroundings that the base draws, without
+    fine-tuning), `hybrid_mix` (outpainted images and composites in equal parts), `synthetic_only`, `fresh_real` (a
+    share is other real images: the headroom). Every arm but `real_only` trains with transforms; all take the same
+    optimizer steps. Outpainting and composites need masks, recoloring needs photographs of skin; where the images do
+    not have them, these arms are left out, and the report says so.
     """
 
     name: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="folder name under studies/")
     arms: tuple[Arm, ...] = Field(
-        default=ARM_NAMES, min_length=1, description="arms run at the synthetic training sizes"
+        default=DEFAULT_ARMS, min_length=1, description="arms run at the synthetic training sizes"
     )
     curve_arms: tuple[Arm, ...] = Field(default=CURVE_ARMS, description="real arms run at every training size")
     training_sizes: tuple[PositiveInt, ...] | None = Field(
@@ -50,6 +45,11 @@ class StudyConfig(StageConfig):
     )
     seeds: PositiveInt = Field(default=5, description="repetitions: subset, generator and classifier seeds drawn apart")
     synthetic_ratio: PositiveInt = Field(default=10, description="synthetic images per real training image")
+    source_ratio: PositiveInt | None = Field(
+        default=None,
+        description="images per real training image of sets that start from real images (outpainted, recolored, "
+        "composites; recoloring gives at most one for each skin type); null: synthetic_ratio",
+    )
     synthetic_share: float = Field(
         default=0.25, gt=0.0, lt=1.0, description="share of a hybrid batch that is extra images"
     )
@@ -82,10 +82,21 @@ GENERATE_OWNED = (
     "seed",
     "strategy",
     "checkpoint",
+    "adapter",
     "ancestors_from",
     "labels",
     "images_per_class",
+    "images_per_prompt",
+    "images_per_real_image",
+    "balance_to",
+    "total",
+    "class_weights",
     "reference_ids",
+    "strength",
+    "outpaint_strength",
+    "mask",
+    "background_labels",
+    "recolor_to_skin_type",
 )
 CLASSIFY_OWNED = (
     "cell",

@@ -8,13 +8,22 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from tenfold.core.errors import DesignError, Faults
+from tenfold.studies.arms import (
+    FRESH_ARM,
+    SETS_OF_ARM,
+    SYNTHETIC_ARM,
+    UNCHANGED_ARM,
+    Arm,
+    Material,
+    SyntheticSet,
+    read_material,
+    set_name,
+)
 from tenfold.studies.draws import Draw
 
 SMALLEST_AUTOMATIC_SIZE = 5
 PREFERRED_GENERATOR_SIZE = 10
-TEXT_ARMS = ("hybrid", "synthetic_only")
-AUTOENCODER_ARM = "real_autoencoder"
-FRESH_ARM = "fresh_real"
+_LISTS = ("train_ids", "validation_ids", "extra_ids", "synthetic_sets")
 
 
 @dataclass(frozen=True)
@@ -22,37 +31,33 @@ class Design:
     """What a study varies; sizes are real training images per class, `None` = chosen from the data."""
 
     name: str
-    arms: tuple[str, ...]
-    curve_arms: tuple[str, ...] = ()
+    arms: tuple[Arm, ...]
+    curve_arms: tuple[Arm, ...] = ()
     training_sizes: tuple[int, ...] | None = None
     synthetic_training_sizes: tuple[int, ...] | None = None
     seeds: int = 5
     synthetic_ratio: int = 10
+    source_ratio: int | None = None
     synthetic_share: float = 0.25
     generator_budget: str = "strict"
+    skin_types: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One generator: fine-tuned on `training_ids`, then asked for the sets its cells need."""
+    """The sets that a repetition's cells of one size need, and their generator where a set is drawn from prompts."""
 
     name: str
     training_size: int
     seed_index: int
     generator_seed: int
     training_ids: tuple[str, ...]
-    needs_text: bool
-    needs_autoencoder: bool
+    sets: tuple[SyntheticSet, ...]
 
     @property
-    def text_set(self) -> str:
-        """Name of its text-to-image set under ``synthetic/``."""
-        return self.name
-
-    @property
-    def autoencoder_set(self) -> str:
-        """Name of its autoencoder round-trip set under ``synthetic/``."""
-        return f"{self.name}-autoencoder"
+    def text_set(self) -> SyntheticSet | None:
+        """What the fine-tuned generator draws; None where nothing is."""
+        return next((made for made in self.sets if made.strategy == "text2img"), None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Cell:
     train_ids: tuple[str, ...]
     validation_ids: tuple[str, ...]
     extra_ids: tuple[str, ...] = ()
-    synthetic_set: str | None = None
+    synthetic_sets: tuple[str, ...] = ()
     synthetic_ratio: float = 0.0
     synthetic_share: float = 0.0
     strategy: str = "none"
@@ -87,14 +92,21 @@ class StudyPlan:
     synthetic_training_sizes: tuple[int, ...]
     chains: tuple[Chain, ...]
     cells: tuple[Cell, ...]
+    tones: tuple[int, ...] = ()
+    """Skin types that sets recolor to."""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def generator_count(self) -> int:
+        """Generators that are fine-tuned."""
+        return sum(chain.text_set is not None for chain in self.chains)
 
     def cell_table(self) -> pd.DataFrame:
         """One row per cell with every field of it, ids as lists: ``cells.parquet``."""
         rows = []
         for cell in self.cells:
             row = {name: getattr(cell, name) for name in Cell.__dataclass_fields__ if name != "name"}
-            lists = {name: list(row[name]) for name in ("train_ids", "validation_ids", "extra_ids")}
+            lists = {name: list(row[name]) for name in _LISTS}
             rows.append({"cell": cell.name, "study": self.name, "folder": f"classifiers/{cell.name}", **row, **lists})
         return pd.DataFrame(rows)
 
@@ -119,31 +131,24 @@ def plan_study(design: Design, table: pd.DataFrame, root_seed: int) -> StudyPlan
     available = {label: int((train["label"] == label).sum()) for label in labels}
     sizes, synthetic_sizes, notes = _sizes(design, available)
     _check_sizes(sizes, available, validation, labels)
-    needs_text = any(arm in TEXT_ARMS for arm in design.arms)
-    needs_autoencoder = AUTOENCODER_ARM in design.arms
+    material = read_material(train, design.skin_types)
     chains: list[Chain] = []
     cells: list[Cell] = []
     for seed_index in range(design.seeds):
         draw = Draw(train, validation, labels, root_seed, seed_index)
         for size in sizes:
-            if size in synthetic_sizes and (needs_text or needs_autoencoder):
-                chains.append(
-                    Chain(
-                        name=f"{design.name}-n{size}-s{seed_index}",
-                        training_size=size,
-                        seed_index=seed_index,
-                        generator_seed=draw.seed("generator"),
-                        training_ids=draw.training(size),
-                        needs_text=needs_text,
-                        needs_autoencoder=needs_autoencoder,
-                    )
-                )
-            for arm in _arms_at(size, design, synthetic_sizes):
+            arms = _arms_at(size, design, synthetic_sizes)
+            chain = _chain(size, arms, design, draw, material, notes)
+            if chain.sets:
+                chains.append(chain)
+            for arm in arms:
                 if arm == FRESH_ARM and not draw.fresh(size, design.synthetic_ratio):
                     _note(notes, f"No fresh real images are left at {size} a class: the headroom arm is not run.")
-                    continue
-                cells.append(_cell(arm, size, design, draw, notes))
-    return StudyPlan(design.name, labels, sizes, synthetic_sizes, tuple(chains), tuple(cells), tuple(notes))
+                elif len(made := _sets_of(arm, chain)) == len(SETS_OF_ARM[arm]):
+                    cells.append(_cell(arm, size, design, draw, made, notes))
+    return StudyPlan(
+        design.name, labels, sizes, synthetic_sizes, tuple(chains), tuple(cells), material.tones, tuple(notes)
+    )
 
 
 def _sizes(design: Design, available: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], list[str]]:
@@ -219,33 +224,65 @@ def _check_sizes(
     faults.raise_if_any()
 
 
-def _arms_at(size: int, design: Design, synthetic_sizes: Sequence[int]) -> list[str]:
+def _arms_at(size: int, design: Design, synthetic_sizes: Sequence[int]) -> list[Arm]:
     arms = [arm for arm in design.curve_arms]
     if size in synthetic_sizes:
         arms += [arm for arm in design.arms if arm not in arms]
     return arms
 
 
-def _cell(arm: str, size: int, design: Design, draw: Draw, notes: list[str]) -> Cell:
-    chain = f"{design.name}-n{size}-s{draw.seed_index}"
-    extra: tuple[str, ...] = ()
-    synthetic_set, ratio, share, strategy = None, 0.0, 0.0, "none"
+def _chain(size: int, arms: Sequence[Arm], design: Design, draw: Draw, material: Material, notes: list[str]) -> Chain:
+    """The sets that the arms need, as far as the repetition's images can give them; what they cannot is noted."""
+    name, training_ids = f"{design.name}-n{size}-s{draw.seed_index}", draw.training(size)
+    sets = []
+    left_out: dict[str, dict[Arm, None]] = {}
+    for strategy in dict.fromkeys(strategy for arm in arms for strategy in SETS_OF_ARM[arm]):
+        sources, reason = material.sources(strategy, training_ids)
+        if reason:
+            left_out.setdefault(reason, {}).update({arm: None for arm in arms if strategy in SETS_OF_ARM[arm]})
+            continue
+        if len(sources) < len(training_ids):
+            bare = len(training_ids) - len(sources)
+            _note(
+                notes,
+                f"{bare} of {len(training_ids)} training images at {size} a class have no mask: outpainting and "
+                "composites start from the others.",
+            )
+        started_from = () if strategy == "text2img" else sources
+        count = _ratio(strategy, design, material) * size
+        sets.append(SyntheticSet(set_name(name, strategy), strategy, started_from, count, len(draw.labels)))
+    for reason, without in left_out.items():
+        _note(notes, f"Not run at {size} a class: {_listed(tuple(without))}, because {reason}.")
+    return Chain(name, size, draw.seed_index, draw.seed("generator"), training_ids, tuple(sets))
+
+
+def _ratio(strategy: str, design: Design, material: Material) -> int:
+    """Images of a set for each real training image of the cell."""
+    if strategy == "text2img":
+        return design.synthetic_ratio
+    if strategy == "autoencoder":
+        return 1
+    asked = design.source_ratio or design.synthetic_ratio
+    return min(asked, len(material.tones)) if strategy == "recolor" else asked
+
+
+def _sets_of(arm: Arm, chain: Chain) -> list[SyntheticSet]:
+    return [made for made in chain.sets if made.strategy in SETS_OF_ARM[arm]]
+
+
+def _cell(arm: Arm, size: int, design: Design, draw: Draw, made: Sequence[SyntheticSet], notes: list[str]) -> Cell:
     train_ids = draw.training(size)
-    if arm in TEXT_ARMS:
-        synthetic_set, ratio, strategy = chain, float(design.synthetic_ratio), "text2img"
-        share = design.synthetic_share if arm == "hybrid" else 1.0
-    elif arm == AUTOENCODER_ARM:
-        synthetic_set, ratio, share = f"{chain}-autoencoder", 1.0, design.synthetic_share
-        strategy = "autoencoder"
-    elif arm == FRESH_ARM:
-        extra = draw.fresh(size, design.synthetic_ratio)
-        share, ratio = design.synthetic_share, len(extra) / len(train_ids)
+    extra = draw.fresh(size, design.synthetic_ratio) if arm == FRESH_ARM else ()
+    ratio = sum(one.images_per_class for one in made) / size
+    if arm == FRESH_ARM:
+        ratio = len(extra) / len(train_ids)
         if ratio < design.synthetic_ratio:
             _note(
                 notes,
                 f"Fresh real images (headroom) at {size} a class: {ratio:.1f} per training image were at hand, "
                 f"not {design.synthetic_ratio}.",
             )
+    share = 0.0 if not made and not extra else 1.0 if arm == SYNTHETIC_ARM else design.synthetic_share
     return Cell(
         name=f"{design.name}-{arm.replace('_', '-')}-n{size}-s{draw.seed_index}",
         arm=arm,
@@ -254,15 +291,15 @@ def _cell(arm: str, size: int, design: Design, draw: Draw, notes: list[str]) -> 
         subset_seed=draw.seed("subset"),
         generator_seed=draw.seed("generator"),
         classifier_seed=draw.seed("classifier"),
-        train_ids=() if arm == "synthetic_only" else train_ids,
+        train_ids=() if arm == SYNTHETIC_ARM else train_ids,
         validation_ids=draw.validation(size),
         extra_ids=extra,
-        synthetic_set=synthetic_set,
+        synthetic_sets=tuple(one.name for one in made),
         synthetic_ratio=ratio,
         synthetic_share=share,
-        strategy=strategy,
+        strategy="+".join(one.strategy for one in made) or "none",
         generator_budget=design.generator_budget,
-        transforms=arm != "real_only",
+        transforms=arm != UNCHANGED_ARM,
     )
 
 

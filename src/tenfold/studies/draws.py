@@ -17,6 +17,7 @@ class Draw:
         self, train: pd.DataFrame, validation: pd.DataFrame, labels: Sequence[str], root_seed: int, seed_index: int
     ) -> None:
         self._root_seed = root_seed
+        self.labels = tuple(labels)
         self.seed_index = seed_index
         self._train = _orders(train, labels, self.seed("subset"))
         self._validation = _orders(validation, labels, self.seed("subset"))

@@ -9,6 +9,10 @@ DREAMBOOTH_SECONDS_PER_IMAGE = 0.012
 GENERATE_SECONDS_PER_IMAGE_STEP = 0.006
 """One guided sampling step of one image."""
 RECONSTRUCT_SECONDS_PER_IMAGE = 0.015
+SECONDS_PER_MADE_IMAGE = {"autoencoder": RECONSTRUCT_SECONDS_PER_IMAGE, "recolor": 0.004, "composite": 0.012}
+"""By strategy, where no noise is drawn."""
+STEPS = 20
+"""Sampling steps where the recipe leaves them to the checkpoint."""
 CLASSIFY_SECONDS_PER_IMAGE = 0.0013
 """One image of one training step of the embedded small net."""
 AUDIT_SECONDS_PER_IMAGE = 0.004
@@ -30,14 +34,14 @@ def dreambooth_seconds(steps: int, images_per_step: int) -> float:
 
 
 def generate_seconds(images: int, steps: int, *, is_guided: bool) -> float:
-    """One text-to-image set."""
+    """One set that is drawn from noise."""
     per_step = GENERATE_SECONDS_PER_IMAGE_STEP if is_guided else GENERATE_SECONDS_PER_IMAGE_STEP / 2
     return START_SECONDS + images * (steps * per_step + RECONSTRUCT_SECONDS_PER_IMAGE)
 
 
-def reconstruct_seconds(images: int) -> float:
-    """One set of autoencoder round-trips."""
-    return START_SECONDS + images * RECONSTRUCT_SECONDS_PER_IMAGE
+def make_seconds(strategy: str, images: int) -> float:
+    """One set by a strategy that draws no noise."""
+    return START_SECONDS + images * SECONDS_PER_MADE_IMAGE[strategy]
 
 
 def classify_seconds(steps: int, images_per_step: int) -> float:

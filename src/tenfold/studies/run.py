@@ -17,7 +17,7 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.data.splits import read_sealed_split, with_split
 from tenfold.studies.assembly import Waves, assemble
-from tenfold.studies.config import StudyConfig, StudyRunConfig
+from tenfold.studies.config import StudyRunConfig
 from tenfold.studies.design import Design, StudyPlan, plan_study
 from tenfold.studies.part_progress import PartWatch
 from tenfold.studies.parts import Outcome, Part, run_part
@@ -55,7 +55,7 @@ def run(config: StudyRunConfig, workspace: Workspace, executor: Executor, progre
     _raise_failures(outcomes, workspace)
     summary = {
         "cells": len(plan.cells),
-        "generators": len(plan.chains),
+        "generators": plan.generator_count,
         "labels": list(plan.labels),
         "training_sizes": list(plan.training_sizes),
         "synthetic_training_sizes": list(plan.synthetic_training_sizes),
@@ -64,7 +64,7 @@ def run(config: StudyRunConfig, workspace: Workspace, executor: Executor, progre
     return stage.finish([cells_path, results_path], summary)
 
 
-def read_plan(config: StudyConfig, workspace: Workspace) -> StudyPlan:
+def read_plan(config: StudyRunConfig, workspace: Workspace) -> StudyPlan:
     """The plan of a study on the workspace's split images. Raises DesignError when the data cannot carry it."""
     table = with_split(read_manifest(workspace.resolve(_MANIFEST)), read_sealed_split(workspace.resolve(_SPLITS)))
     design = Design(
@@ -75,8 +75,10 @@ def read_plan(config: StudyConfig, workspace: Workspace) -> StudyPlan:
         synthetic_training_sizes=config.synthetic_training_sizes,
         seeds=config.seeds,
         synthetic_ratio=config.synthetic_ratio,
+        source_ratio=config.source_ratio,
         synthetic_share=config.synthetic_share,
         generator_budget=config.generator_budget,
+        skin_types=getattr(config.generate, "skin_types"),  # noqa: B009 (a made class: mypy knows no fields)
     )
     return plan_study(design, table, workspace.root_seed)
 

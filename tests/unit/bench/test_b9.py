@@ -1,4 +1,4 @@
-"""B4, B5 and B9 on a tiny checkpoint: all ways give the same outputs; how fast is not asked here."""
+"""B4, B5, B6 and B9 on a tiny checkpoint: all ways give the same outputs; how fast is not asked here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.bench import b4_b5, b9_sampling, b9_training
+from tenfold.bench import b4_b5, b6, b9_sampling, b9_training
 from tenfold.core.progress import NullProgress
 from tests.tiny_models import make_tiny_stable_diffusion
 
@@ -28,6 +28,13 @@ def test_losses_of_lora_and_full_training_are_the_same(checkpoint: str) -> None:
     for one in figures:
         assert one.rows[0].is_equal, one.rows[0].check
     assert figures[0].rows[0].what.startswith("LoRA")
+
+
+def test_losses_of_adapters_at_once_are_those_of_each_alone(checkpoint: str) -> None:
+    at_once, solo = b6.measure(1, 1, NullProgress(), checkpoint).rows
+    assert at_once.is_equal and solo.is_equal, (at_once.check, solo.check)
+    assert set(at_once.seconds) == {"ours", "S", "T"}
+    assert "times as long as at once" in solo.check
 
 
 def test_training_losses_are_the_same_for_noise_prediction(tmp_path: Path) -> None:

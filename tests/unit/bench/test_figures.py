@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 
 from tenfold.bench.catalog import WAITING, run_benchmark
@@ -12,11 +16,24 @@ from tenfold.core.progress import NullProgress
 
 def test_ways_take_turns_in_both_directions() -> None:
     order: list[str] = []
+    prepared: list[str] = []
     ways = {name: (lambda name=name: order.append(name)) for name in ("ours", "S", "T")}
     with NullProgress().task("", 6) as task:
-        seconds = interleaved(ways, 2, task)
-    assert order == ["ours", "S", "T", "T", "S", "ours"]
-    assert {way: len(values) for way, values in seconds.items()} == {"ours": 2, "S": 2, "T": 2}
+        timings = interleaved(ways, 2, task, prepare=prepared.append)
+    assert order == prepared == ["ours", "S", "T", "T", "S", "ours"]
+    for seconds in (timings.wall, timings.cpu):
+        assert {way: len(values) for way, values in seconds.items()} == {"ours": 2, "S": 2, "T": 2}
+
+
+def test_cpu_seconds_of_children_count() -> None:
+    code = "sum(range(3_000_000))"
+    ways = {
+        "child": lambda: subprocess.run([sys.executable, "-c", code], check=True),
+        "nothing": lambda: None,
+    }
+    with NullProgress().task("", 2) as task:
+        timings = interleaved(ways, 1, task)
+    assert timings.cpu["child"][0] > timings.cpu["nothing"][0]
 
 
 def test_rows_show_median_range_rate_and_ratio() -> None:
@@ -33,9 +50,11 @@ def test_rows_show_median_range_rate_and_ratio() -> None:
         "S / ours >= 2",
         "equal",
     )
+    with_cpu = replace(row, cpu_seconds={"S": (3.0, 4.0, 5.0)})
+    assert with_cpu.cells()[2] == "5.00 s (4.00-6.00), 4.0 images/s; CPU 4.00 s"
 
 
-@pytest.mark.parametrize("name", ["B99", *WAITING, "b1"])
+@pytest.mark.parametrize("name", ["B99", *WAITING, "b7"])
 def test_benchmarks_that_cannot_run_say_so(name: str) -> None:
     with pytest.raises(InputError):
         run_benchmark(name, 3, None, NullProgress())

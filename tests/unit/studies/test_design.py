@@ -11,10 +11,13 @@ import pytest
 
 from tenfold.core.errors import DesignError, TenfoldError
 from tenfold.data.manifest import make_manifest
+from tenfold.studies.arms import Arm
 from tenfold.studies.design import Design, StudyPlan, automatic_training_sizes, plan_study
 
-ARMS = ("real_only", "real_transforms", "real_autoencoder", "hybrid", "synthetic_only", "fresh_real")
-CURVE = ("real_only", "real_transforms")
+ARMS: tuple[Arm, ...] = (
+    "real_only", "real_transforms", "real_autoencoder", "hybrid", "synthetic_only", "fresh_real"
+)  # fmt: skip
+CURVE: tuple[Arm, ...] = ("real_only", "real_transforms")
 
 
 def made_up_table(train: int = 40, validation: int = 12, test: int = 10, labels: tuple[str, ...] = ("a", "b")) -> Any:
@@ -79,7 +82,7 @@ def test_images_of_a_cell_never_overlap_and_stay_in_their_split() -> None:
 def test_generators_see_exactly_their_cells_training_images() -> None:
     plan = made_up_plan()
     for chain in plan.chains:
-        cells = [cell for cell in plan.cells if cell.synthetic_set == chain.text_set and cell.arm == "hybrid"]
+        cells = [cell for cell in plan.cells if cell.synthetic_sets == (chain.name,) and cell.arm == "hybrid"]
         assert cells
         assert all(set(cell.train_ids) == set(chain.training_ids) for cell in cells)
 
@@ -114,7 +117,7 @@ def test_arm_settings() -> None:
     cells = {cell.arm: cell for cell in made_up_plan().cells if cell.training_size == 4 and cell.seed_index == 0}
     assert (cells["hybrid"].synthetic_share, cells["hybrid"].synthetic_ratio) == (0.25, 2.0)
     assert (cells["synthetic_only"].train_ids, cells["synthetic_only"].synthetic_share) == ((), 1.0)
-    assert cells["real_autoencoder"].synthetic_set == "main-n4-s0-autoencoder"
+    assert cells["real_autoencoder"].synthetic_sets == ("main-n4-s0-autoencoder",)
     assert len(cells["fresh_real"].extra_ids) == 2 * len(cells["fresh_real"].train_ids)
     assert [arm for arm, cell in cells.items() if not cell.transforms] == ["real_only"]
 
@@ -167,6 +170,75 @@ def test_headroom_is_noted_when_short_and_dropped_when_nothing_is_left() -> None
 def test_cell_table_holds_what_other_rooms_read() -> None:
     table = made_up_plan().cell_table()
     needed = {"cell", "folder", "arm", "training_size", "seed_index", "subset_seed", "generator_seed"}
-    needed |= {"classifier_seed", "train_ids", "validation_ids", "extra_ids", "synthetic_set", "strategy"}
+    needed |= {"classifier_seed", "train_ids", "validation_ids", "extra_ids", "synthetic_sets", "strategy"}
     assert needed <= set(table.columns)
     assert isinstance(table["train_ids"].iloc[0], list)
+
+
+MASK_ARMS = ("hybrid_outpaint", "real_composite", "hybrid_mix")
+
+
+def masked_plan(modality: str | None = "dermatoscopic", unmasked: tuple[str, ...] = (), **changes: Any) -> StudyPlan:
+    """One size of 4, three seeds, with masks but for `unmasked` labels."""
+    table = made_up_table()
+    table["mask_path"] = ("data/masks/" + table["image_id"]).mask(table["label"].isin(unmasked))
+    table["modality"] = modality
+    arms = ("real_transforms", "real_recolor", *MASK_ARMS)
+    design: dict[str, Any] = {"name": "main", "arms": arms, "training_sizes": (4,), "synthetic_training_sizes": (4,)}
+    return plan_study(Design(**{**design, "seeds": 3, **changes}), table, root_seed=7)
+
+
+def test_sets_of_real_images_start_from_the_cells_own() -> None:
+    plan = masked_plan(source_ratio=3)
+    sets = {made.name: made for chain in plan.chains for made in chain.sets}
+    assert plan.generator_count == 0
+    for cell in plan.cells:
+        for name in cell.synthetic_sets:
+            assert sets[name].source_ids == cell.train_ids
+            assert sets[name].image_count == 3 * len(cell.train_ids)
+    cells = {cell.arm: cell for cell in plan.cells if cell.seed_index == 0}
+    assert cells["hybrid_mix"].synthetic_sets == ("main-n4-s0-outpaint", "main-n4-s0-composite")
+    assert (cells["hybrid_mix"].synthetic_ratio, cells["hybrid_mix"].strategy) == (6.0, "outpaint+composite")
+    assert {cell.synthetic_share for cell in plan.cells if cell.synthetic_sets} == {0.25}
+    assert all(cell.transforms for cell in plan.cells)
+
+
+def test_recoloring_gives_each_skin_type_once() -> None:
+    assert masked_plan().tones == (1, 2, 3, 4, 5, 6)
+    ratios = {cell.arm: cell.synthetic_ratio for cell in masked_plan(skin_types=(5, 6)).cells}
+    assert (ratios["real_recolor"], ratios["hybrid_outpaint"]) == (2.0, 10.0)
+
+
+def test_without_masks_the_arms_are_left_out_and_it_is_told() -> None:
+    plan = masked_plan(unmasked=("b",))
+    assert {cell.arm for cell in plan.cells} == {"real_transforms", "real_recolor"}
+    (note,) = plan.notes
+    assert note == (
+        "Not run at 4 a class: hybrid_outpaint, hybrid_mix and real_composite, because no training image of b has a "
+        "mask of its lesion."
+    )
+
+
+def test_where_some_images_lack_masks_the_others_are_taken() -> None:
+    table = made_up_table()
+    table["mask_path"] = "data/masks/" + table["image_id"]
+    design = Design("main", ("hybrid_outpaint",), (), (4,), (4,), seeds=1, source_ratio=2)
+    (whole,) = plan_study(design, table, 7).chains
+    bare = whole.training_ids[0]
+    table["mask_path"] = table["mask_path"].mask(table["image_id"] == bare)
+    plan = plan_study(design, table, 7)
+    ((made,),) = (chain.sets for chain in plan.chains)
+    assert made.source_ids == whole.training_ids[1:] and made.image_count == 16
+    assert "1 of 8 training images at 4 a class have no mask" in plan.notes[0]
+
+
+@pytest.mark.parametrize("modality", ["blood smear", None])
+def test_other_modalities_are_not_recolored_but_composed(modality: str | None) -> None:
+    plan = masked_plan(modality)
+    assert {cell.arm for cell in plan.cells} == {"real_transforms", *MASK_ARMS}
+    assert plan.tones == ()
+    assert (
+        f"real_recolor, because nothing says that the images show skin (modality: {modality or 'not stated'}"
+        in (plan.notes[0])
+    )
+    assert masked_plan(modality, skin_types=(1, 6)).tones == (1, 6)
