@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-
-from tenfold.bench.figures import Figures
+from tenfold.bench.figures import Figures, describe_machine
 from tenfold.core.device import limited_threads
 from tenfold.core.environment import describe_environment
 from tenfold.core.executor import usable_cores
@@ -30,7 +28,7 @@ def measure(name: str, repeats: int, threads: int | None, progress: Progress, ch
     return Figures(
         name=name,
         title=f"{_TITLES[name]}; smoke test of the embedded model on the CPU, ratios are no GPU figures",
-        machine=f"{platform.machine()}, {count} of {usable_cores()} usable cores",
+        machine=describe_machine(count),
         threads=count,
         repeats=repeats,
         rows=(row,),

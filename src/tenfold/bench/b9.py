@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
 
-from tenfold.bench.figures import Figures, Row, interleaved
+from tenfold.bench.figures import Figures, Row, describe_machine, interleaved
 from tenfold.core.device import limited_threads
 from tenfold.core.environment import describe_environment
 from tenfold.core.executor import usable_cores
@@ -35,7 +34,7 @@ def measure(repeats: int, threads: int | None, progress: Progress, checkpoint: s
     return Figures(
         name="B9",
         title="embedded model on the CPU",
-        machine=f"{platform.machine()}, {count} of {usable_cores()} usable cores",
+        machine=describe_machine(count),
         threads=count,
         repeats=repeats,
         rows=rows,
@@ -45,12 +44,13 @@ def measure(repeats: int, threads: int | None, progress: Progress, checkpoint: s
 
 def _measure_start(repeats: int, task: TaskProgress) -> Row:
     """``tenfold --help`` beside the import that a stock script pays before it prints its own help."""
-    seconds = interleaved({way: _starter(way) for way in _STARTS}, repeats, task)
+    timings = interleaved({way: _starter(way) for way in _STARTS}, repeats, task)
     return Row(
         what="--help (S: import of diffusers' pipeline)",
         unit="starts",
         units=1,
-        seconds=seconds,
+        seconds=timings.wall,
+        cpu_seconds=timings.cpu,
         target="ours <= 0.5 s",
         check="exit code 0",
         is_equal=None,

@@ -6,13 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tenfold.core.config import StageConfig
+from tenfold.core.config import FolderName, StageConfig
 
 
 class ClassifierConfig(StageConfig):
     """Train and test one classifier; it goes to classifiers/<cell>."""
 
-    cell: str = Field(pattern=r"^[\w.-]+$", description="folder name under classifiers/")
+    cell: FolderName = Field(description="folder name under classifiers/")
     study: str = Field("main", description="the study the cell belongs to")
     arm: str = Field(min_length=1, description="the training condition")
     labels: tuple[str, ...] = Field(min_length=2, description="the classes, in the order of the probabilities")
