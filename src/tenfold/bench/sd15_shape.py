@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tenfold.core.seeds import derive_seed
+from tenfold.core.seeds import derive_seed, seed_everything
 from tenfold.models.pipelines import Components, quiet_loading
 from tenfold.models.sampling import SamplingSettings
 
@@ -46,7 +46,7 @@ def make_components(shape: Shape, dtype: torch.dtype, device: str) -> Components
     from diffusers import PNDMScheduler
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(0, "bench", shape.name) % 2**32)
+        seed_everything(derive_seed(0, "bench", shape.name))  # the libraries take no generator
         unet, vae, text_encoder = _unet(shape), _vae(shape), _text_encoder(shape)
     with quiet_loading():  # the library asks to convert while reading files; there are none
         for model in (vae, unet, text_encoder):
@@ -83,9 +83,13 @@ def _flop(shape: Shape) -> tuple[float, float]:
         unet, vae = _unet(shape), _vae(shape)
         latents = torch.zeros(1, _LATENT_CHANNELS, shape.latent_edge, shape.latent_edge)
         context = torch.zeros(1, _TOKENS, shape.text_width)
-        for forward in (lambda: unet(latents, torch.zeros(1), context), lambda: vae.decode(latents)):
+        calls: list[tuple[Any, tuple[torch.Tensor, ...]]] = [
+            (unet, (latents, torch.zeros(1), context)),
+            (vae.decode, (latents,)),
+        ]
+        for forward, inputs in calls:
             with FlopCounterMode(display=False) as counter:
-                forward()
+                forward(*inputs)
             counts.append(float(counter.get_total_flops()))
     return counts[0], counts[1]
 

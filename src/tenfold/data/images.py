@@ -150,7 +150,7 @@ def encode_png(image: NDArray[np.uint8], text: Mapping[str, str] | None = None, 
     """PNG bytes of (H, W, 3) or (H, W) uint8, with text chunks in the order of their keys; no time, no other metadata.
 
     The same pixels, text and level (0 large to 9 slow) give the same bytes; no level changes a pixel. `FAST_PNG` codes
-    runs only: in a half to a fifth of level 6's time, as small of photographs, larger by a third of gray pictures.
+    runs only: in a half to a fifth of level 6's time, as small of photographs, up to half larger of gray pictures.
     """
     chunks = PngImagePlugin.PngInfo()
     for key, value in sorted((text or {}).items()):

@@ -29,7 +29,8 @@ class RayExecutor:
 
     Without an address a cluster of this machine alone is started on the loopback interface and ended at the exit. Tasks
     must be picklable, and every node must see `shared_folder` under the same path. A task whose worker died is given to
-    another one, at most `MOST_DEATHS` times; tasks write the same files whoever does them, so nothing is made twice.
+    another one, until `MOST_DEATHS` have died over it; tasks write the same files whoever does them, so nothing is made
+    twice.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Denoising: the one loop in which latents that started from an image, or from noise, become a picture."""
+"""Denoising: the one loop in which latents that started from noise, or from an image, become a picture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from tenfold.core.errors import InputError
 from tenfold.core.seeds import torch_generator
+from tenfold.models.conditioning import PromptEmbeddings
 from tenfold.models.guidance import GuidedUnet, SamplingSettings
 from tenfold.models.pipelines import Components
 from tenfold.models.samplers import make_scheduler, step_options
@@ -64,18 +65,20 @@ def denoise(
     course: Course,
     prompts: Sequence[str],
     *,
+    embeddings: PromptEmbeddings | None = None,
     see: Callable[[torch.Tensor], torch.Tensor] | None = None,
     mend: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """(B, C, h, w) latents as `decode_latents` takes them, from latents at the noise level of the first step.
 
     Args:
+        embeddings: what `encode_prompts` gave for all prompts and the negative prompt; None encodes them here.
         see: what the UNet is shown of the scaled latents; None shows them as they are.
         mend: latents after the step of this number, with what is known put back; None leaves them.
     """
     scheduler = course.scheduler
     size_px = latents.shape[-1] * components.vae_scale
-    unet = GuidedUnet(components, prompts, replace(course.settings, image_size_px=size_px))
+    unet = GuidedUnet(components, prompts, replace(course.settings, image_size_px=size_px), embeddings)
     options = step_options(scheduler, list(course.generators))
     for number, timestep in enumerate(course.timesteps):
         seen = scheduler.scale_model_input(latents, timestep)

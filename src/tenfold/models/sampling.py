@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from tenfold.core.errors import InputError
-from tenfold.core.seeds import torch_generator
 from tenfold.models.conditioning import (
     PromptEmbeddings,
     cut_prompts,
@@ -18,6 +17,7 @@ from tenfold.models.conditioning import (
     token_ids,
     unet_conditioning,
 )
+from tenfold.models.denoising import begin, denoise, draw_noise
 from tenfold.models.finiteness import finite
 from tenfold.models.guidance import GuidedUnet, SamplingSettings, guided
 from tenfold.models.pipelines import Components
@@ -64,17 +64,14 @@ def sample_latents(
     """
     if len(prompts) != len(seeds):
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds", expected="one seed for each prompt")
-    unet = GuidedUnet(components, prompts, settings, embeddings)
-    scheduler = make_scheduler(components, settings.sampler)
-    scheduler.set_timesteps(settings.num_inference_steps, device=components.device)
-    generators = [torch_generator(seed) for seed in seeds]
-    latents: torch.Tensor = _initial_noise(components, generators, settings) * scheduler.init_noise_sigma
-    options = step_options(scheduler, generators)
-    steps = len(scheduler.timesteps)
-    for step, timestep in enumerate(scheduler.timesteps):
-        output = unet(scheduler.scale_model_input(latents, timestep), timestep, step, steps)
-        latents = scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
-    return latents
+    edge_px = settings.image_size_px or components.image_size_px
+    if edge_px % components.vae_scale:
+        raise InputError(f"images of {edge_px} px cannot be drawn", expected=f"a multiple of {components.vae_scale} px")
+    edge = edge_px // components.vae_scale
+    course = begin(components, seeds, settings, strength=1)
+    noise = draw_noise(course, (components.unet.config.in_channels, edge, edge), components)
+    latents = noise * course.scheduler.init_noise_sigma
+    return denoise(components, latents, course, prompts, embeddings=embeddings)
 
 
 @torch.inference_mode()
@@ -100,16 +97,3 @@ def reconstruct(components: Components, images: NDArray[np.uint8]) -> NDArray[np
     """(B, H, W, 3) pixels through the autoencoder and back, by the mean of its latents: no noise is drawn."""
     means, _ = encode_images(components, images).chunk(2, dim=1)
     return decode_latents(components, means * components.vae.config.scaling_factor)
-
-
-def _initial_noise(
-    components: Components, generators: Sequence[torch.Generator], settings: SamplingSettings
-) -> torch.Tensor:
-    """(B, channels, h, w) standard normal, drawn on the CPU, each image from its own generator."""
-    edge_px = settings.image_size_px or components.image_size_px
-    if edge_px % components.vae_scale:
-        raise InputError(f"images of {edge_px} px cannot be drawn", expected=f"a multiple of {components.vae_scale} px")
-    edge = edge_px // components.vae_scale
-    shape = (1, components.unet.config.in_channels, edge, edge)
-    noise = [torch.randn(shape, generator=generator, dtype=components.dtype) for generator in generators]
-    return torch.cat(noise).to(components.device)
