@@ -1,4 +1,4 @@
-"""The gallery in a real browser, when one is installed: a picture tells its prompt when focused; a phone can show it."""
+"""The gallery in a real browser, when one is installed: a focused picture tells its prompt; a phone can show it."""
 
 from __future__ import annotations
 

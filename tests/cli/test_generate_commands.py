@@ -12,6 +12,8 @@ from tenfold.cli.app import main
 from tenfold.core.workspace import Workspace
 from tenfold.data.images import decode_image
 from tenfold.data.manifest import read_manifest
+from tenfold.generation.config import GenerateConfig
+from tenfold.recipes.generation import workers_for
 from tests.tiny_data import make_tiny_workspace
 from tests.tiny_models import make_tiny_stable_diffusion
 
@@ -139,3 +141,23 @@ def test_unknown_images_and_sets_are_told(tiny: Workspace, capsys: pytest.Captur
     assert "f" * 16 in json.dumps(error)
     code, error = _run(capsys, tiny, "gallery", "nothing")
     assert (code, "no finished synthetic set" in error["what"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "executor", "asked", "workers"),
+    [
+        ({}, "processes", None, 3), ({}, "processes", 5, 5), ({}, "ray", None, None), ({}, "serial", None, None),
+        ({"device": "cuda:1"}, "processes", None, 1), ({"device": "cpu"}, "processes", None, None),
+        ({"strategy": "recolor", "skin_types": (5,)}, "processes", None, None),
+    ],
+)  # fmt: skip
+def test_processes_are_as_many_as_the_cuda_devices_that_they_draw_on(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], executor: str, asked: int | None, workers: int | None
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    settings = {"name": "drawn", "seed": 1, "prompts": {"mole": ("a mole",)}, "images_per_class": 1, **options}
+    if "strategy" in options:
+        settings |= {"prompts": {}, "images_per_class": None}
+    assert workers_for(GenerateConfig.model_validate(settings), executor, asked) == workers

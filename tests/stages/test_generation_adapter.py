@@ -169,5 +169,5 @@ def test_what_cannot_be_used_is_refused(tiny: Workspace, base: Path) -> None:
         _run(tiny, _config(base, checkpoint="models/mine", adapter=None))
     with pytest.raises(CheckpointError, match="there is no LoRA adapter"):
         _run(tiny, _config(base, adapter="models/none"))
-    with pytest.raises(ValueError, match="no use for an adapter"):
+    with pytest.raises(ValueError, match="adapter belongs to text2img"):
         _config(base, strategy="autoencoder", reference_ids=("a" * 16,))

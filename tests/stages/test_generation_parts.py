@@ -225,6 +225,19 @@ def test_a_read_only_folder_is_told(tiny: Workspace, base: Path) -> None:
 
 
 def test_the_imagefolder_loader_reads_the_images(whole: Result) -> None:
+    datasets = pytest.importorskip("datasets")
+    table = pd.read_parquet(whole.folder / "images" / "metadata.parquet").set_index("image_id")
+    found = datasets.load_dataset(
+        "imagefolder", data_dir=str(whole.folder / "images"), cache_dir=str(whole.folder.parent / "cache")
+    )["train"]
+    assert sorted(found["image_id"]) == sorted(table.index)
+    for row in found:
+        assert row["prompt"] == table.loc[row["image_id"], "prompt"]
+        path = whole.folder / "images" / f"{row['image_id']}.png"
+        assert np.array_equal(np.asarray(row["image"]), decode_image(path))
+
+
+def test_the_metadata_beside_the_images_name_each_file(whole: Result) -> None:
     table = pd.read_parquet(whole.folder / "images" / "metadata.parquet")
     assert set(table["file_name"]) == {path.name for path in (whole.folder / "images").glob("*.png")}
     assert table["label"].tolist() == ["mole"] * 6 + ["rash"] * 6

@@ -81,6 +81,16 @@ def test_what_differs_is_told(workspace: Workspace, tmp_path: Path) -> None:
         assert list(report.changed) == ["torch"] and report.changed["torch"][0] == "1.0"
 
 
+def test_an_image_of_a_compiled_model_says_so(workspace: Workspace, tmp_path: Path) -> None:
+    path = workspace.resolve(_drawn(workspace, "compiled", images_per_class=1)[0]["path"])
+    for compiled, changed in ((True, {"compiled": (True, False)}), (False, {})):
+        provenance = read_provenance(path)
+        object.__setattr__(provenance, "environment", {**provenance.environment, "compiled": compiled})
+        copy = tmp_path / f"{compiled}.png"
+        copy.write_bytes(encode_synthetic(decode_image(path), provenance))
+        assert dict(regenerate(str(copy), workspace).changed) == changed
+
+
 def test_an_image_of_another_size_is_different() -> None:
     assert compare(np.zeros((4, 4, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), 8) == ("different", None, None)
 

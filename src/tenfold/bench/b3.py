@@ -190,7 +190,7 @@ def _whole_stage(work: _Work, repeats: int, task: TaskProgress) -> Row:
 def _encoding(work: _Work, repeats: int, task: TaskProgress) -> Row:
     """Bytes of 512 px images alone, one after another on one thread: ours with record, SHA-256 and perceptual hash."""
     pixels = list(make_archive_batch(0, ENCODED, seed=0, image_size_px=ENCODED_EDGE_PX).images)
-    batch, environment = work.plan.batch(0), drawing_environment("cpu", "float32")
+    batch, environment = work.plan.batch(0), drawing_environment(ModelFiles(None, None, None, "cpu"), "float32")
     pictures = [
         Picture(image, Provenance(batch, place % len(batch.requests), environment, None, ()), 0)
         for place, image in enumerate(pixels)

@@ -31,6 +31,9 @@ tenfold finetune dreambooth -w study --name own --per-class --set checkpoint_cho
 tenfold finetune dreambooth -w study --name sd --base sd15 --method lora --set mixed_precision=bf16
 
 tenfold finetune dreambooth -w study --name each --base sd15 --method lora --per-class --together
+
+SynthVision: tenfold finetune dreambooth -w study --name sv --base sd15 --caption-files captions --steps 2000 \
+--set learning_rate=2e-6 --set train_text_encoder=true --set text_encoder_lr=4e-7 --set text_encoder_max_steps=350
 """
 _INPAINTING_EXAMPLES = """[bold]Examples[/bold]
 

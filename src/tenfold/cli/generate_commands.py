@@ -121,7 +121,7 @@ def generate(
     Each image's noise depends on its own seed alone: shards, workers and restarts change nothing.
     """
     from tenfold.distributed.choice import choose_executor
-    from tenfold.recipes.generation import order_generation, run_generation
+    from tenfold.recipes.generation import order_generation, run_generation, workers_for
 
     console = session.open_console(quiet, as_json, debug, workspace)
     options = {
@@ -140,11 +140,15 @@ def generate(
         "seed": ("--seed", seed),
     }
     order = order_generation(workspace, settings or (), options, file=config)
+    workers = workers_for(order.config, executor, workers)
     with choose_executor(executor, workers, address, workspace.absolute()) as pool, console.progress() as progress:
         if dry_run:
             from tenfold.generation.plan_estimate import dry_run as estimate
 
-            estimated = estimate(order.config, order.workspace, workers=pool.worker_count, progress=progress)
+            device = pool.device(order.config.device)
+            estimated = estimate(
+                order.config, order.workspace, device=device, workers=pool.worker_count, progress=progress
+            )
         else:
             outcome = run_generation(order, pool, progress, shard=shard, limit=limit)
     if dry_run:
@@ -239,10 +243,10 @@ def _show_estimate(estimate: Estimate, console: Console) -> None:
         [(*key, str(count)) for key, count in counts.items()],
     )
     lines = [f"Note: {note}" for note in estimate.notes]
-    lines.append(
-        f"In all {estimate.images} images in {estimate.batches} batches, about {readable_seconds(estimate.seconds)} "
-        f"and {estimate.megabytes:.1f} MB; {estimate.basis}"
-    )
+    taken = ""
+    if estimate.seconds is not None and estimate.megabytes is not None:
+        taken = f", about {readable_seconds(estimate.seconds)} and {estimate.megabytes:.1f} MB"
+    lines.append(f"In all {estimate.images} images in {estimate.batches} batches{taken}; {estimate.basis}")
     console.result({"dry_run": estimate.as_dict()}, lines)
 
 

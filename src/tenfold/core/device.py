@@ -34,6 +34,16 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def cuda_devices() -> tuple[str, ...]:
+    """The CUDA devices of this process, each as CUDA_VISIBLE_DEVICES would name it; () where there are none."""
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = map(str, range(count)) if listed is None else map(str.strip, listed.split(","))
+    return tuple(names)[:count]
+
+
 def limit_threads(count: int) -> None:
     """Limit this process's numerical libraries to `count` threads, loaded already or later."""
     for name in THREAD_VARIABLES:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from tenfold.core.device import THREAD_VARIABLES, limit_threads, limited_threads, resolve_device
+from tenfold.core.device import THREAD_VARIABLES, cuda_devices, limit_threads, limited_threads, resolve_device
 from tenfold.core.errors import InputError, StageError
 
 Task = TypeVar("Task")
@@ -73,7 +73,8 @@ class ProcessExecutor:
     """Worker processes of one thread each, started at the first `map` and kept warm until the exit.
 
     Functions must be module-level and tasks picklable. Workers ignore Ctrl-C, which the parent answers, and end
-    with the parent however that ends. A worker that dies is a StageError.
+    with the parent however that ends. A worker that dies is a StageError. Where `device` says `cuda`, each worker sees
+    one of the CUDA devices, in turn.
     """
 
     def __init__(self, workers: int) -> None:
@@ -81,10 +82,16 @@ class ProcessExecutor:
             raise InputError(f"{workers} workers cannot work", expected="at least one worker")
         self.worker_count = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._cuda_devices: tuple[str, ...] = ()
 
     def device(self, asked: str) -> str:
-        """This machine's device; InputError when it has no such one."""
-        return resolve_device(asked)
+        """This machine's device; InputError when it has no such one. Workers that see other devices are ended."""
+        found = resolve_device(asked)
+        devices = cuda_devices() if found == "cuda" else ()  # `cuda:1` is one of all
+        if devices != self._cuda_devices:
+            self._stop()
+            self._cuda_devices = devices
+        return found
 
     def map(self, function: Callable[[Task], Answer], tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
         """Yield (index, answer) in order of completion; leaving the iteration early ends the workers."""
@@ -125,11 +132,12 @@ class ProcessExecutor:
         if self._pool is None:
             # The kernel's death signal follows the starting thread, not the process: only the main one is safe.
             is_main = threading.current_thread() is threading.main_thread()
+            context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
                 self.worker_count,
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=context,
                 initializer=_start_worker,
-                initargs=(os.getpid(), is_main),
+                initargs=(os.getpid(), is_main, self._cuda_devices, context.Value("i", 0)),
             )
         pool = self._pool
         return {pool.submit(function, task): index for index, task in enumerate(tasks)}
@@ -208,12 +216,16 @@ def _script_hidden_from(function: Callable[..., Any]) -> Iterator[None]:
         script.update(hidden)
 
 
-def _start_worker(parent_pid: int, started_by_main_thread: bool) -> None:
+def _start_worker(parent_pid: int, started_by_main_thread: bool, devices: tuple[str, ...], started: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux" and started_by_main_thread:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True, name="end-with-parent").start()
     limit_threads(1)
+    if devices:  # read when torch starts CUDA, which nothing has done yet
+        with started.get_lock():
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices[started.value % len(devices)]
+            started.value += 1
 
 
 def _end_with_parent(parent_pid: int) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tenfold.core.errors import DataError
 from tenfold.core.seeds import numpy_generator
+from tenfold.data.image_bytes import is_in_shard
 from tenfold.data.images import ImageError, decode_gray, square_picture
 
 CENTRAL_AREA_FRACTION = 0.25
@@ -24,7 +25,7 @@ def read_mask(path: Path, image_id: str, image_size: tuple[int, int]) -> Image.I
     Raises:
         DataError: it is missing, cannot be read, or is of another size than its image.
     """
-    if not path.is_file():
+    if not path.is_file() and not is_in_shard(path):
         raise DataError(f"the mask of image {image_id} is missing", where=str(path), todo="Import the images again.")
     try:
         mask = decode_gray(path)

@@ -28,7 +28,8 @@ def nested_subset(manifest_split: pd.DataFrame, *, per_class: int, seed: int) ->
             f"{per_class} images per class are not there: "
             + ", ".join(f"{label!r} has {count}" for label, count in short.items()),
             expected=f"at most {min(short.values())} per class",
-            todo=f"use training sizes up to {min(short.values())}, or leave small classes out with intake.classes",
+            todo=f"use at most {min(short.values())} (--images-per-class of a command, training sizes of a recipe), or "
+            "leave small classes out (--classes of a command, intake.classes of a recipe)",
         )
     keys = group_keys(manifest_split).astype(str)
     chosen: list[str] = []

@@ -53,7 +53,9 @@ def refuse_missing_captions(captions: Mapping[str, str], rows: Sequence[Mapping[
         f"{len(rows)} images for {len(rows) - len(lacking)} captions: none for {', '.join(names[:_SHOWN])}{more}",
         where=str(folder),
         expected="a text file for each training image, of its name",
-        todo="Write the missing files, or leave these images out of training_ids.",
+        todo="Write the missing files, or train on images that have one: --classes or --images-per-class of the "
+        "command choose fewer, --set training_ids=[ID,ID] names them (--dry-run --json tells the ids; in a "
+        "configuration, the field training_ids).",
     )
 
 

@@ -13,6 +13,8 @@ import torch
 from tenfold.core.errors import InputError, StageError
 
 STATE_PREFIX = "optimizer."
+NUMBER_PREFIX = "optimizer_number."
+"""Of plain numbers, kept as 0-d tensors: bitsandbytes counts its steps in an int."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,16 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, settings: Op
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter]
 ) -> dict[str, torch.Tensor]:
-    """The optimizer's tensors as ``optimizer.<kind>.<parameter>``."""
-    return {
-        f"{STATE_PREFIX}{kind}.{name}": value
-        for name, parameter in parameters.items()
-        for kind, value in optimizer.state[parameter].items()
-        if isinstance(value, torch.Tensor)
-    }
+    """The optimizer's tensors as ``optimizer.<kind>.<parameter>``, its numbers as ``optimizer_number.<...>``."""
+    tensors = {}
+    for name, parameter in parameters.items():
+        for kind, value in optimizer.state[parameter].items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{STATE_PREFIX}{kind}.{name}"] = value
+            elif isinstance(value, int | float):
+                dtype = torch.float64 if isinstance(value, float) else None
+                tensors[f"{NUMBER_PREFIX}{kind}.{name}"] = torch.tensor(value, dtype=dtype)
+    return tensors
 
 
 def restore_optimizer(
@@ -125,13 +130,16 @@ def restore_optimizer(
 ) -> None:
     """Put back what `optimizer_tensors` gave."""
     for key, value in tensors.items():
-        if not key.startswith(STATE_PREFIX):
+        if not key.startswith((STATE_PREFIX, NUMBER_PREFIX)):
             continue
-        kind, name = key.removeprefix(STATE_PREFIX).split(".", 1)
+        prefix, kind, name = key.split(".", 2)
         parameter = parameters[name]
+        if f"{prefix}." == NUMBER_PREFIX:
+            optimizer.state[parameter][kind] = value.item()
+            continue
         # The fused step walks weight and moments in memory order: they must share the weight's layout.
-        is_moment = value.shape == parameter.shape and value.dtype == parameter.dtype
-        target = torch.empty_like(parameter) if is_moment else torch.empty_like(value)
+        is_moment = value.shape == parameter.shape
+        target = torch.empty_like(parameter if is_moment else value, dtype=value.dtype)
         optimizer.state[parameter][kind] = target.copy_(value).to(parameter.device)
 
 

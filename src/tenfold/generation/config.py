@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +20,21 @@ PROMPTED: tuple[Strategy, ...] = ("text2img", "img2img", *PAINTING)
 """Strategies that draw noise and read prompts."""
 WITHOUT_GENERATOR: tuple[Strategy, ...] = ("recolor", "composite")
 """Strategies that load no checkpoint."""
+_FROM_IMAGES: tuple[Strategy, ...] = ("img2img", *PAINTING, "autoencoder", *WITHOUT_GENERATOR)
+USED_BY: Mapping[str, tuple[Strategy, ...]] = {
+    **dict.fromkeys(("adapter", "prompts", "fields", "negative_prompt", "negative_prompts", "sampler"), PROMPTED),
+    **dict.fromkeys(("num_inference_steps", "guidance_scale", "guidance_scales", "guidance_rescale"), PROMPTED),
+    "guidance_interval": PROMPTED,
+    "skin_types": (*PROMPTED, *WITHOUT_GENERATOR),
+    "reference_ids": _FROM_IMAGES,
+    "strength": ("img2img", *PAINTING),
+    "outpaint_strength": ("in_then_outpaint",),
+    **dict.fromkeys(("mask", "mask_area_fraction", "mask_feather_px", "surroundings"), PAINTING),
+    "mask_dilate_px": (*PAINTING, "composite"),
+    **dict.fromkeys(("keep_border_px", "recolor_to_skin_type"), ("outpaint", "in_then_outpaint")),
+    "background_labels": ("composite",),
+}
+"""The strategies that read a field; all do that are not named here."""
 AMOUNTS = ("images_per_class", "images_per_prompt", "images_per_real_image", "balance_to", "total")
 
 
@@ -109,7 +125,8 @@ class GenerateConfig(StageConfig):
         None, ge=0, description="What outpainting keeps around the mask; null is 16 px for each 512 px of the edge."
     )
     surroundings: Literal["clean", "noisy"] | None = Field(
-        None, description="How a UNet that is none for inpainting sees what is kept; null is as it was trained, or noisy."
+        None,
+        description="How a UNet that is none for inpainting sees what is kept; null is as it was trained, or noisy.",
     )
     recolor_to_skin_type: bool = Field(
         False, description="Give the kept lesion the tone of the skin type asked for before it is pasted."
@@ -159,24 +176,13 @@ class GenerateConfig(StageConfig):
     @model_validator(mode="after")
     def _fits_strategy(self) -> Self:
         strategy = self.strategy
-        if strategy == "text2img" and self.reference_ids:
-            raise ValueError("reference_ids are real images to start from; text2img draws from prompts")
-        if strategy not in PROMPTED and self.adapter is not None:
-            raise ValueError(f"the strategy {strategy} has no use for an adapter, which changes what prompts draw")
+        self._refuse_idle_options()
         if self.skin_types is not None and (not self.skin_types or not set(self.skin_types) <= set(range(1, 7))):
             raise ValueError("skin_types are some of 1 to 6, or null")
         if strategy == "recolor" and self.skin_types is None:
             raise ValueError("the strategy recolor needs skin_types, the tones to give")
-        if strategy not in ("img2img", *PAINTING) and self.strength is not None:
-            raise ValueError(f"strength belongs to img2img and to painting; {strategy} has none")
-        if strategy != "in_then_outpaint" and self.outpaint_strength is not None:
-            raise ValueError("outpaint_strength belongs to in_then_outpaint; outpaint takes strength")
-        if strategy not in PAINTING and self.mask is not None:
-            raise ValueError(f"a mask to paint by belongs to {', '.join(PAINTING)}; {strategy} has none")
-        if strategy not in PAINTING and self.surroundings is not None:
-            raise ValueError(f"surroundings belong to {', '.join(PAINTING)}; {strategy} has none")
-        if strategy != "composite" and self.background_labels:
-            raise ValueError("background_labels belong to the strategy composite")
+        if self.recolor_to_skin_type and self.skin_types is None and "skin_type" not in self.fields:
+            raise ValueError("recolor_to_skin_type needs skin_types, or values of skin_type under `fields`")
         given = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give one amount, not {' and '.join(given)}")
@@ -190,6 +196,21 @@ class GenerateConfig(StageConfig):
             if not values or (isinstance(values, dict) and not _is_weighting(values)):
                 raise ValueError(f"the field {name} has no values: list some, or give each a weight of 0 or more")
         return self
+
+    def _refuse_idle_options(self) -> None:
+        """Raises ValueError for an option that would do nothing."""
+        for name, strategies in USED_BY.items():
+            if self.strategy not in strategies and self._is_given(name):
+                raise ValueError(f"{name} belongs to {', '.join(strategies)}; {self.strategy} has no use for it")
+        if self.file_format != "jpeg" and self._is_given("jpeg_quality"):
+            raise ValueError("jpeg_quality belongs to file_format jpeg; a png loses nothing")
+        if self.mask not in ("center", "random") and self._is_given("mask_area_fraction"):
+            raise ValueError("mask_area_fraction belongs to mask center or random; a lesion's mask has its own area")
+
+    def _is_given(self, name: str) -> bool:
+        """Whether a field says something else than its default does; a study fills in defaults, too."""
+        default = type(self).model_fields[name].get_default(call_default_factory=True)
+        return bool(getattr(self, name) != default)
 
 
 def _is_weighting(weights: dict[str, float]) -> bool:

@@ -118,10 +118,15 @@ def forget_checkpoint() -> None:
     _load_upscaler.cache_clear()
 
 
-def drawing_environment(device: str, dtype: str) -> dict[str, Any]:
-    """What the drawn bits may depend on: versions, device, dtype and threads."""
-    environment = describe_environment(device, dtype)
-    return {name: value for name, value in environment.items() if name not in ("commit", "platform", "timm")}
+def drawing_environment(models: ModelFiles, dtype: str) -> dict[str, Any]:
+    """What the drawn bits may depend on: versions, device, dtype, threads; where asked for, if the UNet is compiled."""
+    environment = describe_environment(models.device, dtype)
+    kept = {name: value for name, value in environment.items() if name not in ("commit", "platform", "timm")}
+    if models.compiles:
+        from tenfold.models.compiling import compiler_fault
+
+        kept["compiled"] = compiler_fault(models.device) is None
+    return kept
 
 
 def _draw_parts(task: DrawTask) -> int:
@@ -147,12 +152,7 @@ def _open_part(part: Part, settings: DrawSettings) -> _OpenPart:
     store: Store = FolderStore(settings.folder)
     if settings.in_shards:
         store = ShardStore(settings.folder, settings.set_name, part.number)
-    environment = drawing_environment(settings.models.device, settings.dtype)
-    if settings.models.compiles:
-        from tenfold.models.compiling import compiler_fault
-
-        environment["compiled"] = compiler_fault(settings.models.device) is None
-    return _OpenPart(part, store, environment)
+    return _OpenPart(part, store, drawing_environment(settings.models, settings.dtype))
 
 
 def _draw_screened(batch: Batch, workspace: Workspace, opened: _OpenPart, settings: DrawSettings) -> Iterator[Picture]:

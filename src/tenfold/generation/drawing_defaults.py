@@ -18,9 +18,6 @@ PAINTS: Mapping[CheckpointKind, tuple[str, ...]] = {
 }
 """The strategies that each kind of checkpoint can do."""
 
-INPAINTING_RECORD = "inpainting.json"
-"""Beside weights that were fine-tuned to paint: how they were shown an image with a hole."""
-
 
 @dataclass(frozen=True)
 class DrawingDefaults:

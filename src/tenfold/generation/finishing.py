@@ -31,7 +31,7 @@ MANIFEST = "manifest.parquet"
 METADATA = "images/metadata.parquet"
 
 _GRID_COLUMNS = 8
-_GRID_ROWS_PER_LABEL = 2
+GRID_IMAGES_PER_LABEL = 2 * _GRID_COLUMNS
 _METADATA_COLUMNS = [
     "path", "image_id", "label", "caption", "strategy", "skin_type", "parent_id", "prompt", "seed", "checkpoint",
     "quarantine_reason",
@@ -113,7 +113,7 @@ def write_grid(drawn: DrawnSet) -> Path:
     chosen: dict[str, list[str]] = {}
     for label, path in zip(columns["label"].to_pylist(), columns["path"].to_pylist(), strict=True):
         paths = chosen.setdefault(label, [])
-        if len(paths) < _GRID_COLUMNS * _GRID_ROWS_PER_LABEL:
+        if len(paths) < GRID_IMAGES_PER_LABEL:
             paths.append(path)
     pictures: list[Any] = []
     for paths in chosen.values():

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tenfold.core.errors import DataError
 from tenfold.core.hashing import sha256_file
 from tenfold.core.workspace import Workspace
-from tenfold.data.image_bytes import image_sha256
+from tenfold.data.image_bytes import image_sha256, is_in_shard
 from tenfold.generation.provenance import SourceRecord
 from tenfold.generation.requests import ImageRequest
 from tenfold.generation.sources import SourceImage, Sources
@@ -90,6 +90,8 @@ def _rows(manifest: Path, _size: int, _mtime_ns: int) -> dict[str, tuple[Any, ..
 
 
 def _mask_sha256(source: SourceImage) -> str | None:
+    if source.mask_path is not None and is_in_shard(source.mask_path):
+        return image_sha256(source.mask_path)
     if source.mask_path is None or not source.mask_path.is_file():
         return None
     return _file_sha256(source.mask_path, source.mask_path.stat().st_mtime_ns)

@@ -52,7 +52,10 @@ class WrittenFile:
     sha256: str
 
     def fault(self, folder: Path, *, reads_all: bool = False) -> str | None:
-        """What is wrong with the file now; None when it is as written. Read only when its size or time differ."""
+        """What is wrong with the file now; None when it is as written.
+
+        Without `reads_all` it is read only when its size or time differ.
+        """
         path = folder / self.name
         try:
             facts = path.stat()
@@ -164,7 +167,7 @@ def read_record(folder: Path, part: Part) -> PartRecord | None:
 
 
 def finished_parts(
-    folder: Path, parts: Iterable[Part], image_ids: Sequence[str], faults: list[str]
+    folder: Path, parts: Iterable[Part], image_ids: Sequence[str], faults: list[str], *, reads_all: bool = False
 ) -> Iterator[tuple[Part, bool]]:
     """Each part, and whether it is done: its record names its images, and its files are as recorded.
 
@@ -177,7 +180,7 @@ def finished_parts(
         if record is None or [image.image_id for image in record.images] != list(expected):
             yield part, False
             continue
-        found = [(file, fault) for file in record.files if (fault := file.fault(folder)) is not None]
+        found = [(file, fault) for file in record.files if (fault := file.fault(folder, reads_all=reads_all))]
         for file, fault in found:
             faults.append(f"{file.name} {fault}")
             _set_aside(folder, file)

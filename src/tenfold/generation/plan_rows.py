@@ -182,7 +182,7 @@ class SourceRows:
             background = self.backgrounds.of_skin_type(tone).choose(parent, self.extras.seed, identity)
             self.used[str(background["image_id"])] = background
             row |= {"background_id": background["image_id"], "skin_type": stated_skin_type(background)}
-        return {**row, "parent_id": identity[1], **self.extras.of_image(identity, tone), NUMBER: turn}
+        return {**row, "parent_id": identity[1], **self.extras.of_image(identity, row["skin_type"]), NUMBER: turn}
 
     def _kept_skin_type(self, parent: Row) -> int | None:
         if self.strategy == "autoencoder":

@@ -39,6 +39,7 @@ from tenfold.generation.real_images import (
     Row,
     check_masks,
     check_skin,
+    mask_places,
     read_backgrounds,
     read_parents,
     read_training_rows,
@@ -142,13 +143,19 @@ def plan(config: GenerateConfig, workspace: Workspace) -> Plan:
         rows = _source_rows(config, workspace, shared, templates)
         table = collect(rows)
         references = {str(row["image_id"]): row for row in rows.parents} | rows.used
+    if config.recolor_to_skin_type and table["recolor_to"].null_count:
+        raise DataError(
+            "recolor_to_skin_type has no skin type to go by: the prompts ask for none",
+            expected="a prompt with {skin_type} or {skin_phrase}",
+            todo="Put such a field into the prompts, or give skin_types.",
+        )
     table = with_distinct_noise(grouped_order(table, _APART), config.seed)
     table = with_image_ids(table, shared)
     return Plan(shared, table, batch_starts(table, config.batch_size, apart=_APART), learned_from, references)
 
 
 def plan_inputs(config: GenerateConfig, workspace: Workspace) -> list[Path]:
-    """The files that decide plan and pixels; of source images the manifest, which holds their hashes."""
+    """The files that decide plan and pixels; of source images the manifest, which holds their hashes, and the masks."""
     inputs: list[Path] = []
     if config.strategy not in WITHOUT_GENERATOR:
         checkpoint, adapter = resolve_model(config, workspace)
@@ -160,6 +167,8 @@ def plan_inputs(config: GenerateConfig, workspace: Workspace) -> list[Path]:
         inputs.append(workspace.resolve(config.ancestors_from) / TRAINING_ROWS)
     if config.strategy != "text2img" or _reads_training_rows(config, _templates(config, workspace)):
         inputs += [workspace.resolve(MANIFEST), workspace.resolve(SPLIT)]
+    if config.strategy != "text2img":
+        inputs += mask_places(workspace)  # also where nothing is painted: each image's record holds its mask's hash
     return inputs
 
 
@@ -177,7 +186,8 @@ def _text_rows(
     if training is not None:
         real = Counter(training["label"].tolist())
         names = {name for listed in templates.values() for template in listed for name in template.fields}
-        needed = ["label", "skin_type", "skin_type_source", *sorted(names & set(offered_fields(training.columns)))]
+        offered = {*offered_fields(training.columns), "skin_type_group"}
+        needed = ["label", "skin_type", "skin_type_source", *sorted(names & offered)]
         rows = list(manifest_rows(training[needed]))
     prompting = _prompting(config, shared, templates, rows, () if training is None else training.columns)
     counts = label_counts(prompting.amount, _texts(templates), real, seed=config.seed)

@@ -12,11 +12,11 @@ from typing import Any
 from tenfold.core.errors import DataError
 from tenfold.core.seeds import derive_seed
 from tenfold.data.captions import SKIN_TYPE_ROMAN, class_noun, skin_phrase, stated_skin_type
-from tenfold.data.manifest import ATTRIBUTE_PREFIX, COLUMNS
+from tenfold.data.manifest import ATTRIBUTE_PREFIX, COLUMNS, SKIN_TYPE_GROUPS
 
 MANIFEST_FIELDS = ("severity", "site", "age", "sex", "modality", "caption")
-SKIN_FIELDS = ("skin_type", "skin_phrase")
-"""A number from 1 to 6, and ``on dark skin, Fitzpatrick skin type V``; both follow the skin type that is asked for."""
+SKIN_FIELDS = ("skin_type", "skin_phrase", "skin_type_group")
+"""A number from 1 to 6, ``on dark skin, Fitzpatrick skin type V`` and ``V-VI``; they follow the skin type asked for."""
 OWN_FIELDS = ("label", "class_noun", *SKIN_FIELDS)
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
@@ -120,7 +120,8 @@ class FieldValues:
             tone: the skin type that is asked for; None leaves it to the values.
         """
         label = str(identity[0])
-        wanted = tuple(dict.fromkeys("skin_type" if name == "skin_phrase" else name for name in template.fields))
+        follows = {"skin_phrase"} if tone is None and "skin_type" not in self._given else set(SKIN_FIELDS)
+        wanted = tuple(dict.fromkeys("skin_type" if name in follows else name for name in template.fields))
         values: dict[str, Any] = {"label": label, "class_noun": class_noun(label, self._nouns), "skin_type": tone}
         open_fields = []
         for name in wanted:
@@ -138,6 +139,8 @@ class FieldValues:
             values.update({name: _cell(row, name) for name in open_fields})
         if values["skin_type"] is not None:
             values["skin_type"] = int(values["skin_type"])
+        if values["skin_type"] is not None:
+            values["skin_type_group"] = SKIN_TYPE_GROUPS.get(values["skin_type"])
         values["skin_phrase"] = skin_phrase(values["skin_type"]) or None
         return values
 
@@ -160,7 +163,8 @@ def facts_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a prompt says beside label and skin, by manifest column; what is no such column becomes ``attr.<name>``."""
     facts = {}
     for name, value in values.items():
-        if name in (*OWN_FIELDS, "caption") or value is None:
+        is_told = name in OWN_FIELDS and (name != "skin_type_group" or values["skin_type"] is not None)
+        if is_told or name == "caption" or value is None:
             continue
         is_column = name in COLUMNS and (name != "age" or _is_number(value))
         facts[name if is_column or name.startswith(ATTRIBUTE_PREFIX) else f"{ATTRIBUTE_PREFIX}{name}"] = _text(value)
@@ -190,7 +194,11 @@ def _fill(clause: str, values: Mapping[str, Any]) -> str:
 
 
 def _cell(row: Mapping[str, Any], name: str) -> Any:
-    return stated_skin_type(row) if name == "skin_type" else row.get(name)
+    if name == "skin_type":
+        return stated_skin_type(row)
+    if name == "skin_type_group" and row.get("skin_type_source") == "estimated":
+        return None
+    return row.get(name)
 
 
 def _weighted(values: Values) -> list[tuple[Any, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import stated_skin_type
+from tenfold.data.image_bytes import is_in_shard
 from tenfold.data.manifest import manifest_rows, read_manifest, select_images
 from tenfold.data.skin_tone import is_without_skin
 from tenfold.data.splits import read_sealed_split, with_split
@@ -73,6 +75,15 @@ def check_masks(rows: Sequence[Row], *, todo: str) -> None:
             expected="a mask for each, imported with the images",
             todo=todo,
         )
+
+
+def mask_places(workspace: Workspace) -> list[Path]:
+    """What holds the masks of the manifest's images: folders ``masks``, tar shards, else the files; in order."""
+    path = workspace.resolve(MANIFEST)
+    names = pq.read_table(path, columns=["mask_path"])["mask_path"].drop_null().to_pylist() if path.exists() else []
+    paths = {workspace.resolve(name) for name in names}
+    places = {path.parent if path.parent.name == "masks" or is_in_shard(path) else path for path in paths}
+    return sorted(place for place in places if place.exists())
 
 
 def check_skin(workspace: Workspace) -> None:

@@ -62,9 +62,7 @@ def typical_tone(skin_type: int, seed: int | None) -> NDArray[np.float64]:
     return np.asarray(skin_rgb(np.array([skin_type]), uniforms[None].astype(np.float32))[0], dtype=np.float64)
 
 
-def recolored(
-    image: NDArray[np.uint8], present: NDArray[np.float64], wanted: NDArray[np.float64]
-) -> NDArray[np.uint8]:
+def recolored(image: NDArray[np.uint8], present: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.uint8]:
     """(H, W, 3) sRGB in which the linear color `present` (3,) becomes `wanted`, and all others change alike."""
     ratio = np.maximum(wanted, _DARKEST) / np.maximum(present, _DARKEST)
     return linear_to_srgb(srgb_to_linear(image) * ratio)

@@ -75,15 +75,15 @@ def regenerate(
     try:
         with limited_threads(threads):
             drawing, _ = draw_batch(provenance.batch, origins, models, redraw=provenance.redraw)
-            now = drawing_environment(models.device, request.dtype)
+            environment = drawing_environment(models, request.dtype)
     finally:
         forget_checkpoint()
     drawn = drawing.images[provenance.position]
     if request.file_format == "jpeg":  # the codec changes pixels too
         drawn = decode_image(encode_synthetic(drawn, provenance))
     verdict, difference, psnr = compare(decode_image(path), drawn, tolerance_levels)
-    then = provenance.environment
-    changed = {name: (then.get(name), now.get(name)) for name in now if then.get(name) != now.get(name)}
+    then, now = ({"compiled": False, **one} for one in (provenance.environment, environment))
+    changed = {name: (then.get(name), now.get(name)) for name in then | now if then.get(name) != now.get(name)}
     return Report(request.image_id, path, verdict, difference, psnr, changed, drawn)
 
 

@@ -88,13 +88,15 @@ def run(
         chosen = chosen_parts(drawn.parts, shard, limit)
         settings = _settings(config, drawn, executor.device(config.device))
         _tell_if_uncompiled(settings.models, progress)
-        unchecked = _draw(drawn, chosen, settings, executor, progress)
+        unchecked, others = _draw(drawn, chosen, settings, executor, progress)
         with lock.setup():
             missing = _missing(drawn, unchecked, progress)
+            if not missing and not (folder / "run.json").is_file():
+                missing = _missing(drawn, others, progress, reads_all=True)
             result = _conclude(config, stage_run, drawn, missing, settings.models.device, progress)
     if not result.outputs and shard is None and limit is None:
         raise StageError(
-            "images changed while the run went on",
+            "images are not as they were written",
             where=str(folder),
             todo="Leave the folder alone and run the same command again: what is damaged is drawn anew.",
         )
@@ -201,8 +203,12 @@ def _tell_if_uncompiled(models: ModelFiles, progress: Progress) -> None:
 
 def _draw(
     drawn: DrawnSet, parts: Sequence[Part], settings: DrawSettings, executor: Executor, progress: Progress
-) -> list[Part]:
-    """Draw what is not yet there; the parts of the plan that were not found whole before."""
+) -> tuple[list[Part], list[Part]]:
+    """Draw what is not yet there.
+
+    Returns:
+        The parts of the plan that were not found whole before, and those that others drew or an earlier run did.
+    """
     remaining = _missing(drawn, parts, progress)
     tasks = _tasks(remaining, settings, executor.worker_count)
     images, missing = (sum(part.images for part in some) for some in (parts, remaining))
@@ -213,14 +219,18 @@ def _draw(
                 shown.advance(tasks[index].image_count)
         finally:
             forget_checkpoint()
-    whole = {part.number for part in parts} - {part.number for part in remaining}
-    return [part for part in drawn.parts if part.number not in whole]
+    own = {part.number for part in remaining}
+    whole = {part.number for part in parts} - own
+    return (
+        [part for part in drawn.parts if part.number not in whole],
+        [part for part in drawn.parts if part.number not in own],
+    )
 
 
-def _missing(drawn: DrawnSet, parts: Sequence[Part], progress: Progress) -> list[Part]:
+def _missing(drawn: DrawnSet, parts: Sequence[Part], progress: Progress, *, reads_all: bool = False) -> list[Part]:
     """Parts that are not done, or no longer: a file that is not as it was written is set aside, and told."""
     faults: list[str] = []
-    states = list(finished_parts(drawn.folder, parts, drawn.image_ids(), faults))
+    states = list(finished_parts(drawn.folder, parts, drawn.image_ids(), faults, reads_all=reads_all))
     if faults:
         shown = "; ".join(faults[:_SHOWN]) + ("; ..." if len(faults) > _SHOWN else "")
         kept = f" What is left of them lies in {drawn.folder / DAMAGED}." if (drawn.folder / DAMAGED).exists() else ""

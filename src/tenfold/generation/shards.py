@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,16 @@ CHECKSUMS = "SHA256SUMS"
 def shard_name(set_name: str, part_number: int) -> str:
     """File name of a part's shard."""
     return f"{set_name}-{part_number:06d}.tar"
+
+
+def member_bytes(data: bytes) -> int:
+    """What a member takes in a tar: its header, and its bytes in whole blocks."""
+    return tarfile.BLOCKSIZE * (1 + -(-len(data) // tarfile.BLOCKSIZE))
+
+
+def tar_bytes(of_members: float) -> int:
+    """The size of a tar with such members: with its end, in whole records."""
+    return tarfile.RECORDSIZE * math.ceil((of_members + 2 * tarfile.BLOCKSIZE) / tarfile.RECORDSIZE)
 
 
 class TarWriter:

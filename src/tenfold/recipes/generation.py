@@ -60,6 +60,23 @@ def order_generation(
     return GenerationOrder(workspace, load_settings(GenerateConfig, settings, given, file=file, defaults=defaults))
 
 
+def workers_for(config: GenerateConfig, executor: str, workers: int | None) -> int | None:
+    """As many workers as are told; else one for each CUDA device that processes draw on, or None: the default number.
+
+    A worker more would load the checkpoint once more onto the same device. Raises InputError when there is no such one.
+    """
+    from tenfold.core.device import cuda_devices, resolve_device
+    from tenfold.generation.config import WITHOUT_GENERATOR
+
+    needs_model = config.strategy not in WITHOUT_GENERATOR or config.upscaler is not None
+    if workers is not None or executor != "processes" or not needs_model:
+        return workers
+    device = resolve_device(config.device)
+    if device == "cuda":
+        return max(1, len(cuda_devices()))
+    return None if device == "cpu" else 1
+
+
 def run_generation(
     order: GenerationOrder,
     executor: Executor,

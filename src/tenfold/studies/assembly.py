@@ -12,7 +12,7 @@ from tenfold.classification.config import ClassifierConfig
 from tenfold.core.seeds import derive_seed
 from tenfold.data.captions import class_noun, class_prompt
 from tenfold.finetuning.config import DreamBoothConfig
-from tenfold.generation.config import GenerateConfig
+from tenfold.generation.config import USED_BY, GenerateConfig
 from tenfold.studies import estimates
 from tenfold.studies.arms import SyntheticSet
 from tenfold.studies.config import StudyRunConfig
@@ -188,6 +188,11 @@ class _Builder:
     def _generate(self, **filled: Any) -> GenerateConfig:
         changed = {name for name in filled if name in type(self.config.generate).model_fields}
         settings = self.config.generate.model_copy(update={name: filled.pop(name) for name in changed})
+        strategy = filled.get("strategy", "text2img")
+        for name in type(settings).model_fields:  # a recipe's options are for the arms that have a use for them
+            if strategy not in USED_BY.get(name, (strategy,)):
+                default = type(settings).model_fields[name].get_default(call_default_factory=True)
+                settings = settings.model_copy(update={name: default})
         return fill_config(GenerateConfig, settings, "generate", filled)
 
     def _part(self, name: str, *steps: Step) -> Part:

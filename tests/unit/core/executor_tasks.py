@@ -54,6 +54,15 @@ def ignores_interrupt(task: int) -> bool:
     return True
 
 
+def devices_when_two_are_there(folder: str) -> str | None:
+    """The CUDA devices that this worker sees, when two workers are at it."""
+    (Path(folder) / str(os.getpid())).touch()
+    end = time.monotonic() + 60
+    while len(list(Path(folder).iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def say_pid_and_sleep(folder: str) -> None:
     """Leave this process's id as a file name, then work long."""
     (Path(folder) / str(os.getpid())).touch()

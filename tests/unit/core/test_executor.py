@@ -102,6 +102,25 @@ def test_making_an_executor_by_name() -> None:
         make_executor("processes", 0)
 
 
+@pytest.mark.parametrize(
+    ("listed", "asked", "seen"),
+    [(None, "auto", {"0", "1"}), ("7, 3", "cuda", {"7", "3"}), ("7,3", "cuda:1", {"7,3"}), ("7,3", "cpu", {"7,3"})],
+)
+def test_each_worker_sees_one_cuda_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str | None, asked: str, seen: set[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    with ProcessExecutor(2) as executor:
+        list(executor.map(tasks.worker_pid, [0]))  # a worker that saw all devices
+        assert executor.device(asked) == ("cuda" if asked == "auto" else asked)
+        assert {answer for _, answer in executor.map(tasks.devices_when_two_are_there, [str(tmp_path)] * 2)} == seen
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == listed
+
+
 def _parent_of_two_workers(folder: Path) -> "subprocess.Popen[str]":
     """A process in a group of its own, whose two workers leave their ids in the folder and work long."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+import io
+import tarfile
+from pathlib import Path
 
-from tenfold.data.mask_arrays import cells_sampled, cells_touched, central_mask, dilated, random_mask
+import numpy as np
+import pytest
+
+from tenfold.core.errors import DataError
+from tenfold.data.images import encode_png
+from tenfold.data.mask_arrays import cells_sampled, cells_touched, central_mask, dilated, random_mask, read_mask
 
 SIZE = 64
 
@@ -58,3 +65,17 @@ def test_masks_on_the_grid_of_latents() -> None:
     assert not cells_sampled(mask, 4).any()
     mask[0, 4, 0] = True
     assert cells_sampled(mask, 4).tolist() == [[[False, False], [True, False]]]
+
+
+def test_a_mask_may_lie_in_a_shard(tmp_path: Path) -> None:
+    picture = encode_png(np.full((8, 6, 3), 255, np.uint8))
+    shard = tmp_path / "drawn-000000.tar"
+    with tarfile.open(shard, "w") as tar:
+        entry = tarfile.TarInfo("some.mask.png")
+        entry.size = len(picture)
+        tar.addfile(entry, io.BytesIO(picture))
+    assert np.asarray(read_mask(shard / "some.mask.png", "some", (6, 8))).all()
+    with pytest.raises(DataError, match="the shard has no such image"):
+        read_mask(shard / "other.mask.png", "other", (6, 8))
+    with pytest.raises(DataError, match="is missing"):
+        read_mask(tmp_path / "some.mask.png", "some", (6, 8))

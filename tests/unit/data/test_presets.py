@@ -260,6 +260,7 @@ def test_ham5_says_the_same_in_three_ways(real_folder: Callable[[str], Path]) ->
     labels = [{item.path: item.label for item in listing.items} for listing in listings]
     lesions = [{item.path: item.fields.get("lesion_id") for item in listing.items} for listing in listings]
     assert labels[0] == labels[1] == labels[2] and len(labels[0]) == 1437
+    assert set(labels[0].values()) == {"akiec", "bcc", "bkl", "df", "vasc"}
     assert lesions[1] == lesions[2] and len(set(lesions[1].values())) == 1062
 
 

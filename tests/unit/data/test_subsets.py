@@ -33,8 +33,9 @@ def test_subsets_spread_over_groups_first() -> None:
 
 
 def test_subsets_larger_than_the_class() -> None:
-    with pytest.raises(DataError, match=r"'a' has 4(.|\n)*at most 4 per class"):
+    with pytest.raises(DataError, match=r"'a' has 4(.|\n)*at most 4 per class") as refused:
         nested_subset(plain(4), per_class=5, seed=0)
+    assert all(way in str(refused.value) for way in ("--images-per-class", "--classes", "intake.classes"))
 
 
 @settings(max_examples=20, deadline=None)

@@ -15,9 +15,15 @@ from safetensors import SafetensorError
 from tenfold.core.errors import InputError, StageError, StorageError
 from tenfold.core.progress import NullProgress
 from tenfold.core.seeds import derive_seed, torch_generator
-from tenfold.finetuning.checkpointing import load_weights, newest_checkpoint, saved_weights
+from tenfold.finetuning.checkpointing import (
+    TrainingState,
+    load_weights,
+    newest_checkpoint,
+    save_checkpoint,
+    saved_weights,
+)
 from tenfold.finetuning.loop import LoopSettings, LossTrace, train
-from tenfold.finetuning.optimizing import trained_parameters
+from tenfold.finetuning.optimizing import optimizer_tensors, restore_optimizer, trained_parameters
 
 
 class TwoParts:
@@ -157,6 +163,39 @@ def test_bfloat16_runs_beside_float32_in_one_process(tmp_path: Path) -> None:
     full = _train(TwoParts(), _settings(), tmp_path / "full")
     assert low.losses != full.losses
     assert low.losses == pytest.approx(full.losses, rel=0.05)
+
+
+class ByteAdam(torch.optim.Optimizer):
+    """State as bitsandbytes keeps it: an int that is counted up, and bytes in the order of the weight."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
+        super().__init__(parameters, {})
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            if not state:
+                moments = torch.arange(parameter.numel(), dtype=torch.uint8).view(parameter.shape)
+                state.update(step=0, share=0.1, state1=torch.empty_like(parameter, dtype=torch.uint8).copy_(moments))
+                state["absmax1"] = torch.ones(1)
+            state["step"] += 1
+
+
+def test_the_state_of_8bit_adam_is_resumed_with_its_numbers(tmp_path: Path) -> None:
+    weight = torch.nn.Parameter(torch.ones(2, 3, 2, 2).to(memory_format=torch.channels_last))
+    first, second = ByteAdam([weight]), ByteAdam([weight])
+    first.step()
+    first.step()
+    save_checkpoint(tmp_path, TrainingState(2, optimizer_tensors(first, {"body.weight": weight}), [1, 1]))
+    state = newest_checkpoint(tmp_path)
+    assert state is not None
+    restore_optimizer(second, {"body.weight": weight}, state.tensors)
+    found, expected = second.state[weight], first.state[weight]
+    assert [(kind, type(found[kind])) for kind in expected] == [(kind, type(value)) for kind, value in expected.items()]
+    assert found["share"] == 0.1 and torch.equal(found["state1"], expected["state1"])
+    assert found["state1"].dtype == torch.uint8 and found["state1"].stride() == weight.stride()
+    second.step()
+    assert found["step"] == 3
 
 
 def test_8bit_adam_without_a_gpu_is_refused(tmp_path: Path) -> None:

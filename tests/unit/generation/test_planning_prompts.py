@@ -76,6 +76,22 @@ def test_an_estimated_skin_type_is_in_no_prompt() -> None:
     assert template.filled(given) == "black mole, Fitzpatrick skin type 2"
 
 
+def test_the_skin_type_group_is_a_field() -> None:
+    template = Template("{class_noun}, skin type {skin_type_group}")
+    assert template.names_skin
+    known = [{"label": "mole", "skin_type": None, "skin_type_group": "III-IV", "skin_type_source": "given"}]
+    values = FieldValues({}, known, {}, seed=3)
+    told = values.of_image(template, ("mole", 0), None, None)
+    assert template.filled(told) == "mole, skin type III-IV"
+    assert (told["skin_type"], facts_of(told)) == (None, {"skin_type_group": "III-IV"})
+    asked = values.of_image(template, ("mole", 0), None, 5)
+    assert (template.filled(asked), facts_of(asked)) == ("mole, skin type V-VI", {})
+    given = FieldValues({"skin_type": (2,)}, known, {}, seed=3).of_image(template, ("mole", 0), None, None)
+    assert (given["skin_type"], given["skin_type_group"]) == (2, "I-II")
+    estimated = known[0] | {"skin_type_source": "estimated"}
+    assert template.filled(values.of_image(template, ("mole", "id", 0), estimated, None)) == "mole"
+
+
 def test_unknown_fields_and_values_are_told() -> None:
     with pytest.raises(DataError, match=r"there is no field \{class_nown\}[\s\S]*Did you mean \{class_noun\}"):
         check_fields([Template("a {class_nown}")], ["site"])

@@ -34,6 +34,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     manifest = read_manifest(path)
     training = ids_of(workspace, "train")
     manifest["mask_path"] = manifest["mask_path"].mask(manifest["image_id"].isin(training[:-1]), "data/masks/some.png")
+    manifest["skin_type_group"] = "III-IV"
     manifest["group_id"] = manifest["patient_id"].mask(manifest["image_id"].isin(training[:2]), "one patient")
     write_manifest(manifest, path)
     return workspace
@@ -99,6 +100,28 @@ def test_tones_are_asked_for_in_equal_numbers(tiny: Workspace, base: Path) -> No
     assert [request.skin_type for request in kept] == [rows[str(request.parent_id)]["skin_type"] for request in kept]
 
 
+def test_the_kept_lesion_takes_the_type_that_the_prompt_asks_for(tiny: Workspace, base: Path) -> None:
+    options = {"mask": "center", "recolor_to_skin_type": True, "fields": {"skin_type": (6,)}}
+    prompts = {"mole": ("a mole, {skin_phrase}",), "rash": ("a rash, {skin_phrase}",)}
+    requests = list(_plan(tiny, base, "outpaint", prompts=prompts, **options).requests)
+    assert {(request.skin_type, request.recolor_to) for request in requests} == {(6, 6)}
+    assert all(str(request.prompt).endswith("skin type VI") for request in requests)
+    with pytest.raises(DataError, match="has no skin type to go by"):
+        _plan(tiny, base, "outpaint", prompts={"mole": ("a mole",)}, **options)
+    with pytest.raises(ValueError, match="recolor_to_skin_type needs skin_types"):
+        _plan(tiny, base, "outpaint", prompts=prompts, **(options | {"fields": {}}))
+
+
+def test_a_group_of_skin_types_is_drawn_from_the_training_images(tiny: Workspace, base: Path) -> None:
+    prompts = {"mole": ("a mole, skin type {skin_type_group}",)}
+    planned = _plan(tiny, base, "text2img", prompts=prompts, images_per_class=8)
+    assert {request.prompt for request in planned.requests} == {"a mole, skin type III-IV"}
+    assert planned.coverage()["skin_type_group"].tolist() == ["III-IV"]
+    asked = _plan(tiny, base, "text2img", prompts=prompts, images_per_class=2, skin_types=(1, 6))
+    assert {(request.prompt, request.skin_type) for request in asked.requests} == {
+        ("a mole, skin type I-II", 1), ("a mole, skin type V-VI", 6)}  # fmt: skip
+
+
 def test_random_masks_and_second_passes_have_seeds_of_their_own(tiny: Workspace, base: Path) -> None:
     requests = list(_plan(tiny, base, "in_then_outpaint", mask="random", upscaler="embedded:upscaler").requests)
     for name in ("seed", "outpaint_seed", "upscale_seed", "mask_seed"):
@@ -115,7 +138,7 @@ def test_a_model_says_how_it_is_shown_a_hole(tiny: Workspace, base: Path) -> Non
     planned = _plan(tiny, base, "inpaint", checkpoint="models/painter", mask="center")
     assert planned.first.surroundings == "clean"
     assert _plan(tiny, model, "outpaint", labels=("mole",), surroundings="noisy").first.surroundings == "noisy"
-    with pytest.raises(ValueError, match="surroundings belong to inpaint"):
+    with pytest.raises(ValueError, match="surroundings belongs to inpaint"):
         _plan(tiny, base, "img2img", surroundings="clean")
     config = json.loads((model / "unet" / "config.json").read_text())
     (model / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 17}))
@@ -157,6 +180,30 @@ def test_lesions_are_set_into_other_patients_images(tiny: Workspace, base: Path)
         _plan(tiny, base, "composite", reference_ids=masked[:2])
 
 
+@pytest.mark.parametrize(
+    ("strategy", "options", "said"),
+    [
+        ("inpaint", {"keep_border_px": 3}, "keep_border_px belongs to outpaint, in_then_outpaint; inpaint has no use"),
+        ("inpaint", {"recolor_to_skin_type": True, "skin_types": (6,)}, "recolor_to_skin_type belongs to outpaint"),
+        ("text2img", {"recolor_to_skin_type": True, "skin_types": (6,)}, "recolor_to_skin_type belongs to outpaint"),
+        ("text2img", {"mask_dilate_px": 0}, "mask_dilate_px belongs to"),
+        ("img2img", {"mask_area_fraction": 0.5}, "mask_area_fraction belongs to inpaint"),
+        ("inpaint", {"mask_area_fraction": 0.5}, "mask_area_fraction belongs to mask center or random"),
+        ("composite", {"mask_feather_px": 2}, "mask_feather_px belongs to"),
+        ("autoencoder", {"skin_types": (6,)}, "skin_types belongs to"),
+        ("recolor", {"skin_types": (6,), "prompts": {"mole": ("a mole",)}}, "prompts belongs to"),
+        ("composite", {"num_inference_steps": 3}, "num_inference_steps belongs to"),
+        ("autoencoder", {"jpeg_quality": 80}, "jpeg_quality belongs to file_format jpeg"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(strategy: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        GenerateConfig.model_validate({"name": "some", "seed": 1, "strategy": strategy, **options})
+    defaults = GenerateConfig(name="some", seed=1).model_dump()
+    fitting = {"strategy": strategy, "skin_types": (6,) if strategy == "recolor" else None}
+    assert GenerateConfig.model_validate(defaults | fitting).strategy == strategy  # a study gives every field
+
+
 def test_recoloring_makes_each_tone_once(tiny: Workspace, base: Path) -> None:
     planned = _plan(tiny, base, "recolor", skin_types=(1, 6), images_per_real_image=2)
     found = Counter((request.parent_id, request.recolor_to) for request in planned.requests)
@@ -174,7 +221,7 @@ def test_recoloring_makes_each_tone_once(tiny: Workspace, base: Path) -> None:
         ("outpaint", {"mask": "center", "guidance_interval": (0.1, 0.7), "keep_border_px": 3}),
         ("in_then_outpaint", {"mask": "random", "upscaler": "embedded:upscaler"}),
         ("recolor", {"skin_types": (5,)}),
-        ("composite", {"mask_feather_px": 2, "labels": ("mole",)}),
+        ("composite", {"mask_dilate_px": 2, "labels": ("mole",)}),
     ],
 )
 def test_a_written_plan_gives_the_same_requests_and_names(

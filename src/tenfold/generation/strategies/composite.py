@@ -38,6 +38,4 @@ def draw(requests: Sequence[ImageRequest], sources: Sequence[Sources]) -> Drawin
             background = recolored(background, skin_tone(background, other).color, wanted)
         made.append(composite(image, lesion, background, other, request.mask_dilate_px))
         notes.append({"moved_px": list(made[-1].moved_px), "filled_background": other is not None})
-    return Drawing(
-        np.stack([one.image for one in made]), masks=np.stack([one.lesion for one in made]), notes=notes
-    )
+    return Drawing(np.stack([one.image for one in made]), masks=np.stack([one.lesion for one in made]), notes=notes)
