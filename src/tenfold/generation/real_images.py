@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import stated_skin_type
-from tenfold.data.image_bytes import is_in_shard
+from tenfold.data.image_bytes import SHARD_SUFFIX
 from tenfold.data.manifest import manifest_rows, read_manifest, select_images
 from tenfold.data.skin_tone import is_without_skin
 from tenfold.data.splits import read_sealed_split, with_split
@@ -81,9 +81,10 @@ def mask_places(workspace: Workspace) -> list[Path]:
     """What holds the masks of the manifest's images: folders ``masks``, tar shards, else the files; in order."""
     path = workspace.resolve(MANIFEST)
     names = pq.read_table(path, columns=["mask_path"])["mask_path"].drop_null().to_pylist() if path.exists() else []
-    paths = {workspace.resolve(name) for name in names}
-    places = {path.parent if path.parent.name == "masks" or is_in_shard(path) else path for path in paths}
-    return sorted(place for place in places if place.exists())
+    folders = (PurePosixPath(name).parent for name in names)
+    held = {str(folder if folder.name == "masks" or folder.suffix == SHARD_SUFFIX else name)
+            for folder, name in zip(folders, names, strict=True)}  # fmt: skip
+    return sorted(place for place in map(workspace.resolve, held) if place.exists())
 
 
 def check_skin(workspace: Workspace) -> None:
