@@ -95,8 +95,8 @@ def test_several_faults_are_numbered_in_one_panel(
         (["run"], "Missing argument"),
         (["demo", "--workers", "0"], "Invalid value"),
         (["bench", "B99"], "there is no benchmark"),
-        (["bench", "B1"], "waits for a GPU"),
-        (["demo", "--executor", "ray", "--mini"], "unknown executor"),
+        (["bench", "B7"], "waits for the warm-worker study"),
+        (["demo", "--executor", "threads", "--mini"], "unknown executor"),
     ],
 )
 def test_usage_errors_exit_with_2(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:

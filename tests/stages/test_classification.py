@@ -150,7 +150,7 @@ def test_wider_budgets_are_allowed_when_stated(blobs: Workspace) -> None:
         ({"train_ids": ()}, "synthetic_share must be 1"),
         ({"pretrained": False}, "freeze_blocks must be 0"),
         ({"pretrained": False, "freeze_blocks": 0, "weights": "a.safetensors"}, "pretrained is off"),
-        ({"cell": "../x"}, "pattern"),
+        ({"cell": "../x"}, "letters, digits"),
         ({"epochs": 3}, "Extra inputs"),
     ],
 )
