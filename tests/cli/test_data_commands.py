@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tenfold.cli import data_commands
 from tenfold.cli.app import main
 from tenfold.cli.data_tables import STATE_WORDS
+from tenfold.cli.option_texts import pairs
+from tenfold.cli import data_commands
 from tenfold.core.errors import InputError
 from tenfold.core.files import read_json
 from tenfold.recipes.data_intake import load_data_settings, workspace_name
@@ -268,7 +269,7 @@ def test_settings_go_to_their_section_and_options_are_named() -> None:
 
 
 def test_pairs_may_hold_commas_in_a_value() -> None:
-    assert data_commands._pairs("label=Finding, main,age=Age=y", "--map") == {"label": "Finding, main", "age": "Age=y"}
+    assert pairs("label=Finding, main,age=Age=y", "--map") == {"label": "Finding, main", "age": "Age=y"}
 
 
 @pytest.mark.parametrize(

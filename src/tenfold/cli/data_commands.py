@@ -6,7 +6,7 @@ This file is long because each command's options stand here with the sentence th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,19 @@ import typer
 
 from tenfold.cli import data_tables, session
 from tenfold.cli.console import Console
-from tenfold.cli.options import Debug, DryRun, ExecutorName, Json, Quiet, Workers
+from tenfold.cli.option_texts import number_or_word, pairs, words
+from tenfold.cli.options import (
+    Address,
+    Debug,
+    DryRun,
+    ExecutorChoice,
+    ExecutorName,
+    Json,
+    OneSetting,
+    Place,
+    Quiet,
+    Workers,
+)
 from tenfold.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,12 +72,6 @@ tenfold data export --workspace lesions --to lesions-folder
 tenfold data export --workspace lesions --to sixteen.csv --training-size 16 --subset-seed 0
 """
 
-Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the imported images.")]
-OneSetting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A=B", help="Change one of the other settings; repeat for more.", show_default=False),
-]
-
 
 @app.command("import", epilog=_IMPORT_EXAMPLES)
 def import_(
@@ -110,6 +116,7 @@ def import_(
     dry_run: DryRun = False,
     executor: ExecutorName = "processes",
     workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -122,8 +129,8 @@ def import_(
     given: dict[str, tuple[str, Any]] = {
         "source": ("SOURCE", source),
         "format": ("--format", source_format),
-        "column_map": ("--map", _pairs(column_map, "--map")),
-        "classes": ("--classes", _words(classes)),
+        "column_map": ("--map", pairs(column_map, "--map")),
+        "classes": ("--classes", words(classes)),
         "image_size_px": ("--image-size", image_size),
         "resize_mode": ("--resize", resize),
         "data_license": ("--license", data_license),
@@ -132,12 +139,13 @@ def import_(
     given |= {
         "is_strict": ("--strict", strict or None),
         "dicom.window": ("--dicom-window", dicom_window),
-        "dicom.slices": ("--dicom-slices", _number_or_word(dicom_slices)),
-        "dicom.frames": ("--dicom-frames", _number_or_word(dicom_frames)),
+        "dicom.slices": ("--dicom-slices", number_or_word(dicom_slices)),
+        "dicom.frames": ("--dicom-frames", number_or_word(dicom_frames)),
         "estimate_skin_type": ("--estimate-skin-type", estimate_skin_type),
     }
+    pool = (executor, workers, address)
     if synthetic or generator:
-        _import_external(given, generator, synthetic, settings, out, (yes, dry_run), (executor, workers), console)
+        _import_external(given, generator, synthetic, settings, out, (yes, dry_run), pool, console)
         return
     from tenfold.intake.preview import preview_source
     from tenfold.recipes.data_intake import check_place, import_data, load_data_settings
@@ -146,7 +154,7 @@ def import_(
     check_place(out)
     if not _goes_on(preview_source(checked.intake), yes, dry_run, console):
         return
-    _run(import_data, checked, out, (executor, workers), console)
+    _run(import_data, checked, out, pool, console)
 
 
 @app.command("check", epilog=_CHECK_EXAMPLES)
@@ -155,6 +163,7 @@ def check(
     settings: OneSetting = None,
     executor: ExecutorName = "processes",
     workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -163,7 +172,7 @@ def check(
     console = session.open_console(quiet, as_json, debug, workspace)
     from tenfold.recipes.data_intake import check_data, load_data_settings
 
-    _run(check_data, load_data_settings("checks", settings or (), {}), workspace, (executor, workers), console)
+    _run(check_data, load_data_settings("checks", settings or (), {}), workspace, (executor, workers, address), console)
 
 
 @app.command("split", epilog=_SPLIT_EXAMPLES)
@@ -199,6 +208,7 @@ def split(
     settings: OneSetting = None,
     executor: ExecutorName = "processes",
     workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -210,7 +220,7 @@ def split(
     console = session.open_console(quiet, as_json, debug, workspace)
     from tenfold.recipes.data_intake import load_data_settings, split_data
 
-    files = _pairs(ids, "--ids")
+    files = pairs(ids, "--ids")
     implied = "k_fold" if folds else "ids" if files else "upstream" if upstream_column else None
     given = {
         "method": ("--method", method or implied),
@@ -218,7 +228,7 @@ def split(
         "test_fraction": ("--test-fraction", test_fraction),
         "validation_per_class": ("--validation-per-class", validation_per_class),
         "validation_fraction": ("--validation-fraction", validation_fraction),
-        "stratify_by": ("--stratify-by", _words(stratify_by)),
+        "stratify_by": ("--stratify-by", words(stratify_by)),
         "folds": ("--folds", folds),
         "fold": ("--fold", fold),
         "upstream_column": ("--upstream-column", upstream_column),
@@ -228,7 +238,8 @@ def split(
         "crossing": ("--crossing", crossing),
         "seed": ("--seed", seed),
     }
-    _run(split_data, load_data_settings("split", settings or (), given), workspace, (executor, workers), console)
+    checked = load_data_settings("split", settings or (), given)
+    _run(split_data, checked, workspace, (executor, workers, address), console)
 
 
 @app.command("export", epilog=_EXPORT_EXAMPLES)
@@ -263,7 +274,7 @@ def export(
 
 def _import_external(
     given: dict[str, tuple[str, Any]], generator: str | None, is_synthetic: bool, settings: list[str] | None,
-    out: Path, answers: tuple[bool, bool], executor: tuple[str, int | None], console: Console,
+    out: Path, answers: tuple[bool, bool], executor: ExecutorChoice, console: Console,
 ) -> None:  # fmt: skip
     if not (is_synthetic and generator):
         raise InputError(
@@ -307,7 +318,7 @@ def _goes_on(preview: IntakePreview, is_yes: bool, is_dry_run: bool, console: Co
 
 
 def _run(
-    work: Callable[..., DataSummary], settings: DataSettings, folder: Path, executor: tuple[str, int | None],
+    work: Callable[..., DataSummary], settings: DataSettings, folder: Path, executor: ExecutorChoice,
     console: Console,
 ) -> None:  # fmt: skip
     from tenfold.distributed.choice import choose_executor
@@ -316,34 +327,3 @@ def _run(
         summary = work(settings, folder, workers, progress)
     data_tables.show_summary(summary, console)
 
-
-def _pairs(text: str | None, option: str) -> Mapping[str, str] | None:
-    """``a=b,c=d`` as a mapping; a column's name may hold `=` and, where no pair follows, a comma."""
-    if text is None:
-        return None
-    parts: list[str] = []
-    for part in text.split(","):
-        if "=" in part or not parts:
-            parts.append(part)
-        else:
-            parts[-1] += f",{part}"
-    pairs: dict[str, str] = {}
-    for part in parts:
-        name, equals, value = part.partition("=")
-        name, value = name.strip(), value.strip()
-        if not (equals and name and value):
-            raise InputError(
-                f"{part.strip()!r} is no pair", where=option, expected="NAME=VALUE, several with commas between"
-            )
-        if name in pairs:
-            raise InputError(f"{name} is given twice", where=option, expected="each name once")
-        pairs[name] = value
-    return pairs
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _number_or_word(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdecimal() else text

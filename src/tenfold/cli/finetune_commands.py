@@ -10,7 +10,8 @@ import typer
 
 from tenfold.cli import session
 from tenfold.cli.console import Console
-from tenfold.cli.options import Debug, DryRun, Json, Quiet
+from tenfold.cli.option_texts import pairs, words
+from tenfold.cli.options import Debug, DryRun, Json, OneSetting, Place, Quiet
 from tenfold.core.errors import InputError
 from tenfold.core.processes import is_first_process
 
@@ -48,7 +49,6 @@ tenfold finetune super-resolution --workspace study --name sharper --images-per-
 tenfold finetune super-resolution -w study --name sharper --base x4-upscaler --set plain_degradation=true
 """
 
-Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the split images.")]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The model's name: models/NAME in the workspace.")]
 Base = Annotated[
     str | None, typer.Option("--base", metavar="REF", help="embedded:base, sd15, models/NAME or a folder.")
@@ -67,10 +67,6 @@ Method = Annotated[str | None, typer.Option(metavar="full|lora", help="All weigh
 Steps = Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Training steps.")]
 Nouns = Annotated[
     str | None, typer.Option(metavar="A=B,...", help="What classes are called in prompts: df=dermatofibroma.")
-]
-OneSetting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A=B", help="Change one of the other settings; repeat for more.", show_default=False),
 ]
 
 
@@ -112,9 +108,9 @@ def dreambooth(
     console = session.open_console(quiet, as_json, debug, workspace)
     if together and not per_class:
         raise InputError("--together trains one adapter a class", where="--together", todo="Add --per-class.")
-    chosen = Chosen(name, _words(classes), images_per_class, validation_per_class, prior_images, per_class, together)
+    chosen = Chosen(name, words(classes), images_per_class, validation_per_class, prior_images, per_class, together)
     options = _shared_options(_base_reference(base, workspace), method, steps) | {
-        "class_nouns": ("--nouns", _pairs(nouns)),
+        "class_nouns": ("--nouns", pairs(nouns, "--nouns")),
         "captions": ("--caption-files", None if caption_files is None else "files"),
         "caption_files": ("--caption-files", None if caption_files is None else str(Path(caption_files).absolute())),
         "focus": ("--focus", focus),
@@ -146,9 +142,9 @@ def inpainting(
     from tenfold.recipes.finetuning import Chosen
 
     console = session.open_console(quiet, as_json, debug, workspace)
-    chosen = Chosen(name, _words(classes), images_per_class, validation_per_class)
+    chosen = Chosen(name, words(classes), images_per_class, validation_per_class)
     options = _shared_options(_base_reference(base, workspace), method, steps) | {
-        "class_nouns": ("--nouns", _pairs(nouns)),
+        "class_nouns": ("--nouns", pairs(nouns, "--nouns")),
         "masks": ("--masks", masks),
     }
     _finetune("inpainting", workspace, (chosen, settings or (), options), dry_run, console)
@@ -174,7 +170,7 @@ def super_resolution(
     from tenfold.recipes.finetuning import Chosen
 
     console = session.open_console(quiet, as_json, debug, workspace)
-    chosen = Chosen(name, _words(classes), images_per_class, validation_per_class)
+    chosen = Chosen(name, words(classes), images_per_class, validation_per_class)
     options = _shared_options(_base_reference(base, workspace), method, steps)
     _finetune("super-resolution", workspace, (chosen, settings or (), options), dry_run, console)
 
@@ -252,18 +248,3 @@ def _base_reference(base: str | None, workspace: Path) -> str | None:
         return base
     return str(Path(base).absolute())
 
-
-def _words(text: str | None) -> tuple[str, ...] | None:
-    """``a,b`` as two words."""
-    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip()) or None
-
-
-def _pairs(text: str | None) -> dict[str, str] | None:
-    """``a=b,c=d`` as a mapping."""
-    pairs: dict[str, str] = {}
-    for part in [] if text is None else text.split(","):
-        left, equals, right = (piece.strip() for piece in part.partition("="))
-        if not (left and equals and right):
-            raise InputError(f"{part.strip()!r} is no pair", where="--nouns", expected="CLASS=NOUN, commas between")
-        pairs[left] = right
-    return pairs or None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +10,9 @@ import typer
 
 from tenfold.cli import session
 from tenfold.cli.console import Console
-from tenfold.cli.options import Address, Debug, ExecutorName, Json, Quiet, Workers
+from tenfold.cli.option_texts import number_or_range, number_or_word, numbers, prompts, words
+from tenfold.cli.options import Address, Debug, ExecutorName, Json, OneSetting, Place, Quiet, Workers
 from tenfold.cli.progress import readable_seconds
-from tenfold.core.errors import InputError
 
 if TYPE_CHECKING:
     from tenfold.generation.plan_estimate import DryRun as Estimate
@@ -46,11 +45,6 @@ tenfold gallery drawn -w study
 tenfold gallery drawn -w study --per-group 100
 """
 
-Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the run's files.")]
-OneSetting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A=B", help="Change one of the other settings; repeat for more.", show_default=False),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -129,13 +123,13 @@ def generate(
         "strategy": ("--strategy", strategy),
         "checkpoint": ("--checkpoint", checkpoint),
         "adapter": ("--adapter", adapter),
-        "labels": ("--labels", _words(labels)),
-        "prompts": ("--prompt", _prompts(prompt or ())),
-        "skin_types": ("--skin-types", _numbers(skin_types, "--skin-types")),
+        "labels": ("--labels", words(labels)),
+        "prompts": ("--prompt", prompts(prompt, "--prompt")),
+        "skin_types": ("--skin-types", numbers(skin_types, "--skin-types")),
         "images_per_class": ("--per-class", per_class),
-        "images_per_prompt": ("--per-prompt", _range(per_prompt)),
+        "images_per_prompt": ("--per-prompt", number_or_range(per_prompt, "--per-prompt")),
         "images_per_real_image": ("--per-real-image", per_real_image),
-        "balance_to": ("--balance-to", _number_or_word(balance_to)),
+        "balance_to": ("--balance-to", number_or_word(balance_to)),
         "total": ("--total", total),
         "seed": ("--seed", seed),
     }
@@ -249,42 +243,3 @@ def _show_estimate(estimate: Estimate, console: Console) -> None:
     lines.append(f"In all {estimate.images} images in {estimate.batches} batches{taken}; {estimate.basis}")
     console.result({"dry_run": estimate.as_dict()}, lines)
 
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(text: str | None, where: str) -> list[int] | None:
-    words = _words(text)
-    if words is not None and not all(word.isdecimal() for word in words):
-        raise InputError(f"{text!r} are no numbers", where=where, expected="such as 1,2,3")
-    return None if words is None else [int(word) for word in words]
-
-
-def _range(text: str | None) -> int | list[int] | None:
-    if text is None:
-        return None
-    numbers = text.split("-")
-    if not 1 <= len(numbers) <= 2 or not all(number.strip().isdecimal() for number in numbers):
-        raise InputError(f"{text!r} is no number of images", where="--per-prompt", expected="such as 30, or 30-50")
-    found = [int(number) for number in numbers]
-    return found[0] if len(found) == 1 else found
-
-
-def _number_or_word(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdecimal() else text
-
-
-def _prompts(texts: Sequence[str]) -> Mapping[str, list[str]] | None:
-    """``class=text`` texts as prompts by class."""
-    prompts: dict[str, list[str]] = {}
-    for text in texts:
-        label, separator, prompt = text.partition("=")
-        if not separator or not label.strip() or not prompt.strip():
-            raise InputError(
-                f"{text!r} names no class and prompt",
-                where="--prompt",
-                expected='such as "df=a photo of a {class_noun}"',
-            )
-        prompts.setdefault(label.strip(), []).append(prompt.strip())
-    return prompts or None

@@ -17,6 +17,11 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Change one value of the recipe; repeat for more.", show_default=False),
 ]
+OneSetting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A=B", help="Change one of the other settings; repeat for more.", show_default=False),
+]
+Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the images and models.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
 Mini = Annotated[bool, typer.Option("--mini", help="The recipe's one-minute variant, for a first look.")]
 ExecutorName = Annotated[
@@ -32,3 +37,5 @@ Address = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; as many as usable cores when not given.")
 ]
+ExecutorChoice = tuple[str, int | None, str | None]
+"""--executor, --workers and --address, as `choose_executor` takes them."""

@@ -9,9 +9,9 @@ import typer
 
 from tenfold.cli import session
 from tenfold.cli.console import Console
+from tenfold.cli.option_texts import pairs
 from tenfold.cli.options import Debug, DryRun, Json, Quiet
 from tenfold.cli.progress import readable_seconds
-from tenfold.core.errors import InputError
 
 if TYPE_CHECKING:
     from tenfold.recipes.pretraining import PretrainingPlan
@@ -68,7 +68,7 @@ def pretrain(
     from tenfold.recipes.pretraining import order_pretraining, plan_pretraining, run_pretraining
 
     console = session.open_console(quiet, as_json, debug, workspace)
-    options = {"folder_names": folder_names, "column_map": _pairs(column_map), "data_license": data_license}
+    options = {"folder_names": folder_names, "column_map": pairs(column_map, "--map"), "data_license": data_license}
     texts = [*([] if name is None else [f"name={name}"]), *(settings or ())]
     order = order_pretraining(
         workspace, texts, archive=archive, size=size, image_size_px=image_size, archive_options=options
@@ -117,13 +117,3 @@ def _show_plan(plan: PretrainingPlan, console: Console) -> None:
     for caution in plan.cautions:
         console.line(f"Caution: {caution}")
 
-
-def _pairs(text: str | None) -> dict[str, str] | None:
-    """``a=b,c=d`` as a mapping."""
-    pairs: dict[str, str] = {}
-    for part in [] if text is None else text.split(","):
-        left, equals, right = (piece.strip() for piece in part.partition("="))
-        if not (left and equals and right):
-            raise InputError(f"{part.strip()!r} is no pair", where="--map", expected="NAME=COLUMN, commas between")
-        pairs[left] = right
-    return pairs or None

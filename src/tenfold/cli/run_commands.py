@@ -11,7 +11,19 @@ import typer
 
 from tenfold.cli import session
 from tenfold.cli.console import Console
-from tenfold.cli.options import Address, Debug, DryRun, ExecutorName, Json, Mini, Quiet, Settings, Workers, WorkspaceDir
+from tenfold.cli.options import (
+    Address,
+    Debug,
+    DryRun,
+    ExecutorChoice,
+    ExecutorName,
+    Json,
+    Mini,
+    Quiet,
+    Settings,
+    Workers,
+    WorkspaceDir,
+)
 from tenfold.cli.progress import readable_seconds
 from tenfold.recipes.naming import default_workspace
 
@@ -114,7 +126,7 @@ def _run(
     settings: Sequence[str],
     mini: bool,
     dry_run: bool,
-    executor: tuple[str, int | None, str | None],
+    executor: ExecutorChoice,
     console: Console,
 ) -> None:
     from tenfold.distributed.choice import choose_executor
