@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tenfold.cli import data_commands
 from tenfold.cli.app import main
 from tenfold.cli.data_tables import STATE_WORDS
 from tenfold.cli.option_texts import pairs
-from tenfold.cli import data_commands
 from tenfold.core.errors import InputError
 from tenfold.core.files import read_json
 from tenfold.recipes.data_intake import load_data_settings, workspace_name
