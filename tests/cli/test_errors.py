@@ -95,7 +95,6 @@ def test_several_faults_are_numbered_in_one_panel(
         (["run"], "Missing argument"),
         (["demo", "--workers", "0"], "Invalid value"),
         (["bench", "B99"], "there is no benchmark"),
-        (["bench", "B7"], "waits for the warm-worker study"),
         (["demo", "--executor", "threads", "--mini"], "unknown executor"),
     ],
 )

@@ -15,7 +15,11 @@ def test_list_for_machines_and_people(capsys: pytest.CaptureFixture[str]) -> Non
     assert "folder " in capsys.readouterr().out
     assert main(["recipe", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in listed["recipes"]] == ["demo", "folder"]
+    assert {"demo", "folder"} <= {one["name"] for one in listed["recipes"]}
+    assert next(one["variants"] for one in listed["recipes"] if one["name"] == "learning-curve") == [
+        "frozen",
+        "scratch",
+    ]
 
 
 def test_a_shown_recipe_is_a_valid_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -71,3 +72,46 @@ def test_a_study_that_was_not_run(workspace: Workspace, tmp_path: Path) -> None:
     write_manifest(make_manifest([]), workspace.resolve("data/manifest.parquet"))
     with pytest.raises(DataError, match="no cells"):
         evaluated(workspace)
+
+
+def results_of(study: Workspace, errors: dict[str, str]) -> None:
+    """results.parquet as a study with these failed cells leaves it, whose folders are not finished."""
+    folder = study.path / "studies/main"
+    cells = pd.read_parquet(folder / "cells.parquet")
+    table = cells[["cell", "arm", "training_size", "seed_index"]].assign(error=cells["cell"].map(errors))
+    table.assign(is_done=table["error"].isna()).to_parquet(folder / "results.parquet")
+    for cell in errors:
+        (study.path / "classifiers" / cell / "run.json").unlink()
+
+
+def test_failed_cells_are_left_out_until_they_are_there(study: Workspace) -> None:
+    cell = "main-hybrid-n8-s0"
+    results_of(study, {cell: "killed"})
+    first = Evaluation.from_json(read_json(evaluated(study).folder / "evaluation.json"))
+    assert [(failure.cell, failure.error) for failure in first.failures] == [(cell, "killed")]
+    (study.path / "classifiers" / cell / "run.json").write_text("{}")
+    results_of(study, {})
+    result = evaluated(study)
+    assert not result.was_finished
+    assert Evaluation.from_json(read_json(result.folder / "evaluation.json")).failures == ()
+
+
+def test_a_study_of_which_everything_failed_says_the_first_reason(study: Workspace) -> None:
+    cells = pd.read_parquet(study.path / "studies/main/cells.parquet")["cell"]
+    results_of(study, dict.fromkeys(cells, "no memory"))
+    with pytest.raises(DataError, match="all 25 cells of the study failed, the first with: no memory"):
+        evaluated(study)
+
+
+def test_what_the_test_set_can_show_comes_of_the_plan(study: Workspace) -> None:
+    plan = {
+        "test_images": 120,
+        "test_patients": 60,
+        "minimum_detectable": {"accuracy": 0.162, "auroc": {"df": 0.2}, "text": "80 % power"},
+    }
+    (study.path / "studies/main/plan.json").write_text(json.dumps(plan))
+    planned = Evaluation.from_json(read_json(evaluated(study).folder / "evaluation.json")).planned
+    assert [(row.metric, row.difference, row.n_patients) for row in planned] == [
+        ("accuracy", 0.162, 60),
+        ("auroc.df", 0.2, 60),
+    ]

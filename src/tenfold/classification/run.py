@@ -7,48 +7,55 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from tenfold.classification.config import ClassifierConfig
+from tenfold.classification.fitting import Fitted, cell_images, cell_inputs, fit_cell
 from tenfold.classification.prediction import predict_logits, prediction_table
-from tenfold.classification.selection import (
-    CellImages,
-    check_budget,
-    choose_images,
-    origin_confound,
-    read_real_images,
-)
-from tenfold.classification.training import Checkpoint, TrainingImages, TrainingSettings, fit
+from tenfold.classification.resident import resident_images
+from tenfold.classification.saving import remove_states, write_weights
+from tenfold.classification.selection import CellImages, origin_confound
 from tenfold.core.device import resolve_device
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_atomic, write_json_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
-from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
-from tenfold.data.datasets import label_indices, load_images
-from tenfold.data.manifest import read_manifest
-from tenfold.models import embedded
-from tenfold.models.classifiers import EMBEDDED_SMALL, build_classifier, freeze_first_blocks
 
 STAGE = "classification"
-MANIFEST, SPLIT = "data/manifest.parquet", "data/splits.json"
 RECORDED_SETTINGS = (
     "model",
+    "model_options",
+    "image_size_px",
+    "dropout",
+    "attention_dropout",
     "pretrained",
     "weights",
+    "train",
     "freeze_blocks",
+    "layer_decay",
+    "feature_views",
     "max_train_steps",
+    "max_train_epochs",
     "batch_size",
+    "optimizer",
+    "momentum",
     "learning_rate",
+    "lr_scheduler",
     "lr_warmup_steps",
     "weight_decay",
     "label_smoothing",
+    "gradient_clip",
+    "ema_decay",
+    "mixed_precision",
     "evaluate_every_steps",
+    "early_stopping_looks",
+    "sampling",
+    "loss_weights",
     "transforms",
 )
+"""What a fair comparison holds alike in all arms, but for the transforms."""
+DRAWING_SETTINGS = ("extra_schedule", "two_stage_fraction", "extra_weights", "extra_review", "balance_by")
+"""How an arm draws its images, beside their share."""
 CELL_COLUMNS = (
     "arm",
     "model",
@@ -73,111 +80,65 @@ def run(config: ClassifierConfig, workspace: Workspace, executor: Executor, prog
         DataError: images are missing, of another split than their use allows, or descend from outside of training.
         DesignError: a class is told by its origin, or the generator saw more real images than the arm.
         CheckpointError: the classifier's starting weights cannot be used.
+        StageError: the loss is no number; last_good.safetensors then holds the best weights so far.
     """
-    manifest_path, split_path = workspace.resolve(MANIFEST), workspace.resolve(SPLIT)
-    extra_paths = [workspace.resolve(path) for path in config.extra_manifests]
-    inputs = [manifest_path, split_path, *extra_paths, *_weight_files(config)]
-    folder = f"classifiers/{config.cell}"
-    stage = begin_stage(workspace, STAGE, folder, config, inputs, seed=config.classifier_seed)
+    inputs = cell_inputs(config, workspace)
+    stage = begin_stage(workspace, STAGE, f"classifiers/{config.cell}", config, inputs, seed=config.classifier_seed)
     if stage.is_finished:
+        remove_states(stage.folder)
         return stage.result()
-    device = resolve_device(config.device)
-    real, test_sha256 = read_real_images(manifest_path, split_path, config.labels)
-    images = choose_images(
-        real,
-        test_sha256,
-        train_ids=config.train_ids,
-        validation_ids=config.validation_ids,
-        extra_ids=config.extra_ids,
-        extra=[read_manifest(path) for path in extra_paths],
-    )
-    if config.generator_budget == "strict":
-        check_budget(images)
+    images = cell_images(config, workspace)
     is_confounded = origin_confound(images, config.labels, is_allowed=config.allow_origin_confound)
     if is_confounded:
         progress.log(f"{config.cell}: a class is all synthetic and another is not; its origin can give it away.")
-    model = _build(config).to(device).to(memory_format=torch.channels_last)
-    data = _load(workspace, images, config.labels)
-    with progress.task(f"Training {config.cell}", config.max_train_steps) as task:
-        best, history = fit(model, data, _settings(config), task)
-    predictions = _predict(config, workspace, images, model)
+    fitted = fit_cell(config, workspace, images, progress, folder=stage.folder)
     training = {
-        "settings": {name: getattr(config, name) for name in RECORDED_SETTINGS},
+        "settings": _recorded(config, fitted),
+        "drawing": {name: getattr(config, name) for name in DRAWING_SETTINGS},
         "strategy": config.strategy,
         "generator_budget": config.generator_budget,
         "origin_confound": is_confounded,
         "images_by_origin": images.images_by_origin(),
         "real_images_total": images.real_images_total(),
         "validation_images": len(images.validation),
-        "best": asdict(best),
+        "best": asdict(fitted.best),
+        "pretrained_from": fitted.pretrained_from,
+        "stopped_at_step": fitted.stopped_at_step,
     }
-    return stage.finish(
-        _write(stage.folder, model, predictions, history, training), _summary(config, images, best), device=device
-    )
+    predictions = _predict(config, workspace, images, fitted)
+    paths = _write(stage.folder, predictions, fitted, training)
+    result = stage.finish(paths, _summary(config, images, fitted), device=resolve_device(config.device))
+    remove_states(stage.folder)
+    return result
 
 
-def _build(config: ClassifierConfig) -> nn.Module:
-    model = build_classifier(
-        config.model,
-        len(config.labels),
-        pretrained=config.pretrained,
-        weights=Path(config.weights).expanduser() if config.weights else None,
-        seed=derive_seed(config.classifier_seed, "model"),
-    )
-    freeze_first_blocks(model, config.freeze_blocks)
-    return model
+def _recorded(config: ClassifierConfig, fitted: Fitted) -> dict[str, Any]:
+    """The settings as they were in effect: where epochs count, the steps are those that these came to."""
+    settings = {name: getattr(config, name) for name in RECORDED_SETTINGS}
+    return settings | {"max_train_steps": fitted.max_train_steps}
 
 
-def _load(workspace: Workspace, images: CellImages, labels: tuple[str, ...]) -> TrainingImages:
-    parts = [rows for rows in (images.train, images.extra) if len(rows)]
-    rows = pd.concat(parts, ignore_index=True)
-    return TrainingImages(
-        images=load_images(workspace, rows),
-        labels=label_indices(rows, labels),
-        real_count=len(images.train),
-        validation_images=load_images(workspace, images.validation),
-        validation_labels=label_indices(images.validation, labels),
-    )
-
-
-def _settings(config: ClassifierConfig) -> TrainingSettings:
-    return TrainingSettings(
-        max_train_steps=config.max_train_steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_warmup_steps=config.lr_warmup_steps,
-        weight_decay=config.weight_decay,
-        label_smoothing=config.label_smoothing,
-        evaluate_every_steps=config.evaluate_every_steps,
-        extra_share=config.synthetic_share,
-        transforms=config.transforms,
-        seed=config.classifier_seed,
-    )
-
-
-def _predict(config: ClassifierConfig, workspace: Workspace, images: CellImages, model: nn.Module) -> pd.DataFrame:
+def _predict(config: ClassifierConfig, workspace: Workspace, images: CellImages, fitted: Fitted) -> pd.DataFrame:
     rows = pd.concat([images.validation, images.test], ignore_index=True)
-    logits = predict_logits(model, load_images(workspace, rows))
+    logits = predict_logits(fitted.model, resident_images(workspace, rows))
     cell: dict[str, Any] = {name: getattr(config, name) for name in CELL_COLUMNS}
+    if config.extra_schedule == "two_stage":
+        cell["synthetic_share"] = config.two_stage_fraction
     return prediction_table(rows, logits, config.labels, {**cell, "test_sha256": images.test_sha256})
 
 
-def _write(
-    folder: Path, model: nn.Module, predictions: pd.DataFrame, history: list[Checkpoint], training: dict[str, Any]
-) -> list[Path]:
+def _write(folder: Path, predictions: pd.DataFrame, fitted: Fitted, training: dict[str, Any]) -> list[Path]:
     paths = [folder / name for name in ("model.safetensors", "predictions.parquet", "history.csv", "training.json")]
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with write_atomic(paths[0]) as temporary:
-        save_file(weights, temporary)
+    write_weights(paths[0], fitted.model.state_dict())
     with write_atomic(paths[1]) as temporary:
         predictions.to_parquet(temporary, index=False)
     with write_atomic(paths[2]) as temporary:
-        pd.DataFrame([asdict(checkpoint) for checkpoint in history]).to_csv(temporary, index=False)
+        pd.DataFrame([asdict(look) for look in fitted.history]).to_csv(temporary, index=False)
     write_json_atomic(paths[3], training)
     return paths
 
 
-def _summary(config: ClassifierConfig, images: CellImages, best: Checkpoint) -> dict[str, Any]:
+def _summary(config: ClassifierConfig, images: CellImages, fitted: Fitted) -> dict[str, Any]:
     return {
         "cell": config.cell,
         "arm": config.arm,
@@ -187,15 +148,9 @@ def _summary(config: ClassifierConfig, images: CellImages, best: Checkpoint) -> 
         "n_validation_images": len(images.validation),
         "n_test_images": len(images.test),
         "real_images_total": images.real_images_total(),
-        "best_step": best.step,
-        "validation_macro_auroc": best.validation_macro_auroc,
-        "validation_log_loss": best.validation_log_loss,
+        "best_step": getattr(fitted.best, "step", None),
+        "stopped_at_step": fitted.stopped_at_step,
+        "validation_macro_auroc": fitted.best.validation_macro_auroc,
+        "validation_log_loss": fitted.best.validation_log_loss,
         "test_reads": 1,
     }
-
-
-def _weight_files(config: ClassifierConfig) -> list[Path]:
-    """The starting weights, whose hashes belong to the run's identity."""
-    if config.model == EMBEDDED_SMALL:
-        return [embedded.features_path()]
-    return [Path(config.weights).expanduser()] if config.weights else []

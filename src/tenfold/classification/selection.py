@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from tenfold.core.errors import DataError, DesignError, Faults, TenfoldError
 from tenfold.data.manifest import read_manifest, select_images, unpack_ancestors
 from tenfold.data.manifest_checks import check_ancestors
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.data.subsets import nested_subset
 
 REJECTED = "rejected"
 
@@ -48,17 +50,19 @@ def read_real_images(manifest_path: Path, split_path: Path, labels: Sequence[str
 
 def choose_images(
     real: pd.DataFrame,
-    test_sha256: str,
+    test_sha256: str | None,
     *,
     train_ids: Sequence[str],
     validation_ids: Sequence[str],
     extra_ids: Sequence[str],
     extra: Sequence[pd.DataFrame],
+    review: Literal["filtered", "unfiltered"] = "filtered",
 ) -> CellImages:
     """The rows of a cell. `real` has its split filled; `extra` are manifests of extra images.
 
-    Rejected and quarantined extra images are left out. Raises DataError, or FaultsError for several, when a row comes
-    from another split than its use allows, or a synthetic image descends from outside the training split.
+    Quarantined extra images are left out, and with review "filtered" the rejected ones too. test_sha256: of the test
+    rows; None where no class needs test images. Raises DataError, or FaultsError for several, when a row comes from
+    another split than its use allows, or a synthetic image descends from outside the training split.
     """
     faults = Faults()
     train = _of_split(real, train_ids, "train", "train_ids", faults)
@@ -68,23 +72,35 @@ def choose_images(
     labels = sorted(set(map(str, real["label"])))
     for error in _extra_faults(real, extra, labels):
         faults.add(error)
-    for name, held_out in (("validation", validation), ("test", test)):
+    needed = [("validation", validation), ("test", test)]
+    for name, held_out in needed if test_sha256 is not None else needed[:1]:
         absent = sorted(set(labels) - set(map(str, held_out["label"])))
         if absent:
             faults.add(DataError(f"there is no {name} image of {', '.join(absent)}", expected="one or more a class"))
     faults.raise_if_any()
-    usable = [rows[(rows["review"] != REJECTED).fillna(True) & rows["quarantine_reason"].isna()] for rows in extra]
+    usable = [rows[rows["quarantine_reason"].isna()] for rows in extra]
+    if review == "filtered":
+        usable = [rows[(rows["review"] != REJECTED).fillna(True)] for rows in usable]
     rows = [part for part in (*usable, more) if len(part)]
     combined = pd.concat(rows, ignore_index=True) if rows else real.iloc[:0]
-    return CellImages(train, combined, validation, test, test_sha256)
+    return CellImages(train, combined, validation, test, test_sha256 or "")
 
 
-def check_budget(images: CellImages) -> None:
+def first_of_each_class(rows: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
+    """At most `per_class` rows of each class: the same in any row order, and among those of a larger number."""
+    chosen: set[str] = set()
+    for _, of_class in rows.groupby("label"):
+        chosen.update(nested_subset(of_class, per_class=min(per_class, len(of_class)), seed=seed))
+    return rows[rows["image_id"].astype(str).isin(chosen)].reset_index(drop=True)
+
+
+def check_budget(images: CellImages, budget_ids: Sequence[str] = ()) -> None:
     """Strict budget: refuse synthetic images whose generator saw other real images than the cell's own.
 
     A cell without real training images cannot be checked so; its generator's images are counted as used all the same.
+    `budget_ids`: real images that belong to the cell without being trained on.
     """
-    own = set(map(str, images.train["image_id"]))
+    own = {*map(str, images.train["image_id"]), *budget_ids}
     foreign = sorted(ancestors_of(images.extra) - own)
     if own and foreign:
         raise DesignError(

@@ -15,13 +15,18 @@ from tenfold.cli import (
     bench_command,
     data_commands,
     doctor_command,
+    evaluate_command,
     finetune_commands,
     generate_commands,
     models_commands,
+    predict_commands,
     pretrain_command,
     recipe_commands,
     run_commands,
     session,
+    study_command,
+    train_commands,
+    tune_command,
 )
 from tenfold.core.errors import InputError, TenfoldError
 
@@ -65,9 +70,14 @@ app.add_typer(recipe_commands.app, name="recipe")
 app.add_typer(models_commands.app, name="models")
 app.add_typer(finetune_commands.app, name="finetune")
 doctor_command.register(app)
+evaluate_command.register(app)
 bench_command.register(app)
 generate_commands.register(app)
 pretrain_command.register(app)
+study_command.register(app)
+predict_commands.register(app)
+tune_command.register(app)
+train_commands.register(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="B1..B10", help="All but B7 and B8 run, see docs/benchmarks.md.")],
+    name: Annotated[str, typer.Argument(metavar="B1..B10", help="What each measures: docs/benchmarks.md.")],
     repeats: Annotated[int, typer.Option(min=3, help="Times each way is measured, interleaved.")] = 3,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; all usable cores when not given. B3 and B10 draw on one.")

@@ -12,7 +12,7 @@ from tenfold.cli.options import Debug, Json, Quiet, WorkspaceDir
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Base checkpoints: list the known ones, pull, verify, import your own, export a trained one.",
+    help="Base checkpoints: list the known ones, pull, verify, import your own; export a generator or classifier.",
 )
 
 ModelsDir = Annotated[
@@ -161,23 +161,49 @@ def import_model(
     )
 
 
-@app.command("export", epilog="Example: tenfold models export models/vasc --to vasc-generator --workspace study")
+_EXPORT_EXAMPLES = """[bold]Examples[/bold]
+
+tenfold models export models/vasc --to vasc-generator --workspace study
+
+tenfold models export classifiers/main-hybrid-n8-s0 --to vasc-classifier --workspace study
+"""
+
+
+@app.command("export", epilog=_EXPORT_EXAMPLES)
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="models/NAME of the workspace, a name, or a folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="models/NAME or classifiers/NAME of the workspace, a name, or a folder."),
+    ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the copy.")],
     workspace: WorkspaceDir = None,
+    with_onnx: Annotated[
+        bool, typer.Option("--onnx/--no-onnx", help="Of a classifier: write ONNX too, held against the network.")
+    ] = True,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Copy a trained model, without records and checkpoints, as a folder that plain diffusers loads."""
+    """Copy a trained model, without records and checkpoints, as a folder that others load without the workspace.
+
+    A generator becomes a folder that plain diffusers loads; a classifier gets a model card, ONNX and what
+    `tenfold predict` needs.
+    """
     from tenfold.core.workspace import Workspace
     from tenfold.models.checkpoint_ref import resolve_checkpoint
     from tenfold.models.registry_pull import export_folder
+    from tenfold.recipes.prediction import export_classifier, is_classifier, open_classifier
 
     console = session.open_console(quiet, as_json, debug, workspace)
     path = Path(model).expanduser()
     inside = Workspace.open(workspace).resolve(path) if workspace is not None and not path.is_absolute() else path
+    if is_classifier(inside):
+        with console.progress() as progress:
+            predictor = open_classifier(str(inside), workspace, "cpu", progress)
+            files = export_classifier(predictor, to.expanduser().absolute(), with_onnx=with_onnx)
+        told = f"Exported {', '.join(files)} to {to}. Use it: tenfold predict IMAGE --classifier {to}"
+        console.result({"folder": str(to), "files": files}, [told])
+        return
     source = inside if inside.is_dir() else resolve_checkpoint(model, Workspace.open(workspace) if workspace else None)
     files = export_folder(source.absolute(), to.expanduser().absolute())
     console.result({"folder": str(to), "files": files}, [f"Exported {len(files)} files to {to}."])

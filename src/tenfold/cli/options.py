@@ -23,6 +23,12 @@ OneSetting = Annotated[
 ]
 Place = Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="The folder of the images and models.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant", metavar="NAME", help="One of the recipe's own variants; repeat for more.", show_default=False
+    ),
+]
 Mini = Annotated[bool, typer.Option("--mini", help="The recipe's one-minute variant, for a first look.")]
 ExecutorName = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tenfold.cli import session
-from tenfold.cli.options import Debug, Json, Mini, Quiet, Settings
+from tenfold.cli.options import Debug, Json, Mini, Quiet, Settings, Variants
 
 app = typer.Typer(help="List, show and check recipes.", no_args_is_help=True)
 
@@ -22,8 +22,13 @@ def list_recipes(quiet: Quiet = False, as_json: Json = False, debug: Debug = Fal
 
     console = session.open_console(quiet, as_json, debug)
     found = builtin_recipes()
-    lines = [f"{recipe.name:<12} {recipe.description}" for recipe in found]
-    console.result({"recipes": [{"name": one.name, "description": one.description} for one in found]}, lines)
+    lines, width = [], max(len(recipe.name) for recipe in found)
+    for recipe in found:
+        lines.append(f"{recipe.name:<{width}} {recipe.description}")
+        if recipe.variants:
+            lines.append(f"{'':<{width}} --variant {' | '.join(recipe.variants)}")
+    listed = [{"name": one.name, "description": one.description, "variants": one.variants} for one in found]
+    console.result({"recipes": listed}, lines)
 
 
 @app.command("show", epilog="Example: tenfold recipe show folder")
@@ -40,6 +45,7 @@ def show(name: RecipeName, quiet: Quiet = False, as_json: Json = False, debug: D
 def validate(
     name: RecipeName,
     settings: Settings = None,
+    variants: Variants = None,
     mini: Mini = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -49,7 +55,7 @@ def validate(
     from tenfold.recipes.loader import load_recipe
 
     console = session.open_console(quiet, as_json, debug)
-    recipe = load_recipe(name, settings or (), mini=mini, needs_required=False)
+    recipe = load_recipe(name, settings or (), variants=variants or (), mini=mini, needs_required=False)
     console.result({"name": recipe.name, "valid": True}, [f"{name}: a valid recipe, {recipe.name!r}."])
 
 

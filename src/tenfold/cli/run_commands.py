@@ -21,6 +21,7 @@ from tenfold.cli.options import (
     Mini,
     Quiet,
     Settings,
+    Variants,
     Workers,
     WorkspaceDir,
 )
@@ -30,6 +31,7 @@ from tenfold.recipes.naming import default_workspace
 if TYPE_CHECKING:
     from tenfold.recipes.preview import Preview
     from tenfold.recipes.runner import RunSummary
+    from tenfold.recipes.schema import Recipe
 
 _DEMO_EXAMPLES = """[bold]Examples[/bold]
 
@@ -44,6 +46,8 @@ _RUN_EXAMPLES = """[bold]Examples[/bold]
 tenfold run folder --set intake.source=/data/lesions --set "intake.classes=\\[df,vasc]"
 
 tenfold run folder --set intake.source=/data/table.csv --dry-run
+
+tenfold run sagers2023 --variant code --set intake.source=/data/fitzpatrick17k --dry-run
 
 tenfold run my-recipe.yaml --workspace /data/study1 --set study.seeds=10
 """
@@ -79,13 +83,14 @@ def demo(
     """
     place = workspace or default_workspace("demo", mini=mini)
     console = session.open_console(quiet, as_json, debug, place)
-    _run("demo", place, settings or (), mini, dry_run, (executor, workers, address), console)
+    _run(_load("demo", settings or (), (), mini), place, dry_run, (executor, workers, address), console)
 
 
 def run(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name or a .yaml file.")],
     workspace: WorkspaceDir = None,
     settings: Settings = None,
+    variants: Variants = None,
     mini: Mini = False,
     dry_run: DryRun = False,
     executor: ExecutorName = "processes",
@@ -99,9 +104,10 @@ def run(
 
     Files go to ./tenfold-RECIPE unless --workspace names another folder. Interrupted, it resumes.
     """
-    place = workspace or default_workspace(recipe, mini=mini)
+    place = workspace or default_workspace(recipe, mini=mini, variants=variants or ())
     console = session.open_console(quiet, as_json, debug, place)
-    _run(recipe, place, settings or (), mini, dry_run, (executor, workers, address), console)
+    loaded = _load(recipe, settings or (), variants or (), mini)
+    _run(loaded, place, dry_run, (executor, workers, address), console)
 
 
 def report(
@@ -120,19 +126,15 @@ def report(
     console.result({"report": str(path)}, [f"Report: {path}"])
 
 
-def _run(
-    name: str,
-    workspace: Path,
-    settings: Sequence[str],
-    mini: bool,
-    dry_run: bool,
-    executor: ExecutorChoice,
-    console: Console,
-) -> None:
-    from tenfold.distributed.choice import choose_executor
+def _load(name: str, settings: Sequence[str], variants: Sequence[str], mini: bool) -> Recipe:
     from tenfold.recipes.loader import load_recipe
 
-    recipe = load_recipe(name, settings, mini=mini)
+    return load_recipe(name, settings, variants=variants, mini=mini)
+
+
+def _run(recipe: Recipe, workspace: Path, dry_run: bool, executor: ExecutorChoice, console: Console) -> None:
+    from tenfold.distributed.choice import choose_executor
+
     if dry_run:
         from tenfold.recipes.preview import preview_recipe
 

@@ -18,7 +18,10 @@ def to_plain(facts: Any) -> dict[str, Any]:
 
 
 def from_plain(kind: type[Facts], value: Mapping[str, Any]) -> Facts:
-    """The dataclass again. Raises KeyError for a missing field, TypeError for a field of the wrong shape."""
+    """The dataclass again; a missing field takes its default.
+
+    Raises KeyError for a missing field without one, TypeError for a field of the wrong shape.
+    """
     return typing.cast(Facts, _from_plain(kind, value))
 
 
@@ -38,7 +41,11 @@ def _from_plain(kind: Any, value: Any) -> Any:
     """Rebuild `kind`, one of: a dataclass, Mapping[str, X], tuple[X, ...], X | None, or a plain type."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        fields = {field.name: _from_plain(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)}
+        fields = {
+            field.name: _from_plain(hints[field.name], value[field.name])
+            for field in dataclasses.fields(kind)
+            if field.name in value or not _has_default(field)
+        }
         return typing.cast(Any, kind)(**fields)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -51,3 +58,7 @@ def _from_plain(kind: Any, value: Any) -> Any:
     if kind is float:
         return float(value)
     return value
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,16 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.images import decode_image
 from tenfold.data.manifest import labels_of
 
+Decode = Callable[[Workspace, str, str | None], NDArray[np.uint8]]
+"""(workspace, path, sha256 of the file as the manifest has it) -> (H, W, 3) uint8, or a DataError."""
 
-def load_images(workspace: Workspace, manifest: pd.DataFrame) -> NDArray[np.uint8]:
+
+def decode_file(workspace: Workspace, path: str, sha256: str | None) -> NDArray[np.uint8]:
+    """The image of a path in the workspace, decoded anew."""
+    return decode_image(workspace.resolve(path))
+
+
+def load_images(workspace: Workspace, manifest: pd.DataFrame, decode: Decode = decode_file) -> NDArray[np.uint8]:
     """The images (N, H, W, 3) uint8 of the rows, in their order; (0, 0, 0, 3) of no rows.
 
     Raises DataError, or FaultsError for several, naming every file that is missing, unreadable or of another size than
@@ -23,9 +31,10 @@ def load_images(workspace: Workspace, manifest: pd.DataFrame) -> NDArray[np.uint
     check_one_codec(manifest)
     images: list[NDArray[np.uint8]] = []
     faults: list[TenfoldError] = []
-    for path in manifest["path"]:
+    hashes = manifest["sha256"] if "sha256" in manifest else [None] * len(manifest)
+    for path, sha256 in zip(manifest["path"], hashes, strict=True):
         try:
-            image = decode_image(workspace.resolve(str(path)))
+            image = decode(workspace, str(path), sha256 if isinstance(sha256, str) else None)
         except DataError as error:
             faults.append(error)
             continue

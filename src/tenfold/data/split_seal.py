@@ -70,7 +70,7 @@ def seal_split(
         name: {label: int(((table["split"] == name) & (table["label"] == label)).sum()) for label in labels}
         for name in SPLITS
     }
-    test_sha256 = _test_sha256(table)
+    test_sha256 = hash_test_rows(table)
     seal = _seal(seed, assignments, test_sha256, sealed_details)
     record = {
         "seed": seed,
@@ -124,7 +124,7 @@ def with_split(manifest: pd.DataFrame, sealed: SealedSplit) -> pd.DataFrame:
     table = manifest.assign(split=pd.array(names, dtype="string"))
     if sealed.unused:
         table = table[table["split"].notna().to_numpy()].reset_index(drop=True)
-    if _test_sha256(table) != sealed.test_sha256:
+    if hash_test_rows(table) != sealed.test_sha256:
         raise DataError(
             "test images were changed after the split was sealed",
             expected=f"test rows with the hash {sealed.test_sha256}",
@@ -133,7 +133,8 @@ def with_split(manifest: pd.DataFrame, sealed: SealedSplit) -> pd.DataFrame:
     return table
 
 
-def _test_sha256(table: pd.DataFrame) -> str:
+def hash_test_rows(table: pd.DataFrame) -> str:
+    """The hash that seals a test set: of id, label and pixels of every row whose split is test."""
     rows: Any = table.loc[table["split"] == "test", ["image_id", "label", "sha256"]].astype(str)
     return sha256_json(sorted(rows.to_numpy().tolist()))
 

@@ -1,6 +1,6 @@
 """Transforms: random augmentation of image batches on the CPU or a GPU, keyed by a generator.
 
-Crop, rotation and flip are one affine map, so every image is resampled once.
+Crop, rotation, flip and warp are one map of coordinates, so every image is resampled once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Augmentation:
 
     crop_scale: share of the image's area that is kept; crop_ratio: width to height of the kept part (log-uniform);
     flips with probability 0.5 where on; rotation within +- rotation_degrees; brightness, contrast and saturation
-    factors within 1 +- the given number.
+    factors within 1 +- the given number. warp: the image is tilted in perspective, across and down, so that its sides
+    shrink and grow by up to this part.
     """
 
     crop_scale: tuple[float, float] = (0.7, 1.0)
@@ -32,21 +33,25 @@ class Augmentation:
     brightness: float = 0.15
     contrast: float = 0.15
     saturation: float = 0.1
+    warp: float = 0.0
 
     def __post_init__(self) -> None:
         (low, high), (narrow, wide) = self.crop_scale, self.crop_ratio
         factors = (self.brightness, self.contrast, self.saturation)
-        if not 0 < low <= high <= 1 or not 0 < narrow <= wide or not all(0 <= factor < 1 for factor in factors):
+        if (
+            not 0 < low <= high <= 1
+            or not 0 < narrow <= wide
+            or not (all(0 <= factor < 1 for factor in factors) and 0 <= self.warp < 0.5)
+        ):
             raise DataError(
                 f"an augmentation out of range: {self}",
-                expected="0 < crop_scale <= 1, 0 < crop_ratio, and color factors from 0 to below 1, ranges ascending",
+                expected="ascending ranges, 0 < crop_scale <= 1, 0 < crop_ratio, color factors in [0, 1), "
+                "warp in [0, 0.5)",
             )
 
 
-STRONG = Augmentation(
-    crop_scale=(0.4, 1.0), crop_ratio=(0.75, 1.34), rotation_degrees=180.0, brightness=0.3, contrast=0.3, saturation=0.3
-)
-"""The strong-augmentation control."""
+PAPER = Augmentation(warp=0.1)
+"""Random crop, flip, rotation, warp and lighting: the transforms of Sagers et al. 2023."""
 
 
 def augment(images: torch.Tensor, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
@@ -58,7 +63,12 @@ def augment(images: torch.Tensor, augmentation: Augmentation, generator: torch.G
     if images.ndim != 4 or images.shape[1] != 3:
         raise DataError(f"images of shape {tuple(images.shape)}", expected="(B, 3, H, W)")
     draws = torch.rand((len(images), 10), generator=generator).to(images)
-    grid = F.affine_grid(_affine_maps(draws, augmentation, images), list(images.shape), align_corners=False)
+    maps = _affine_maps(draws, augmentation, images)
+    if augmentation.warp:
+        tilts = augmentation.warp * (2 * torch.rand((len(images), 2), generator=generator).to(images) - 1)
+        grid = _warped_grid(maps, tilts, images)
+    else:
+        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return _recolored(moved, draws[:, 7:10], augmentation)
 
@@ -82,6 +92,16 @@ def _affine_maps(draws: torch.Tensor, augmentation: Augmentation, images: torch.
     first = torch.stack([cosine * across * mirror_x, -sine * down * mirror_y / aspect, shift_x], dim=1)
     second = torch.stack([sine * across * mirror_x * aspect, cosine * down * mirror_y, shift_y], dim=1)
     return torch.stack([first, second], dim=1)
+
+
+def _warped_grid(maps: torch.Tensor, tilts: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, 2): the affine maps (B, 2, 3) after a perspective one, (x, y) -> (x, y) / (1 + p x + q y)."""
+    height, width = images.shape[2:]
+    y, x = ((2 * torch.arange(side, device=images.device).to(images) + 1) / side - 1 for side in (height, width))
+    depth = 1 + tilts[:, :1, None] * x + tilts[:, 1:, None] * y[:, None]
+    warped = torch.stack([x / depth, y[:, None] / depth], dim=1).flatten(2)
+    moved = torch.baddbmm(maps[:, :, 2:], maps[:, :, :2], warped)
+    return moved.transpose(1, 2).reshape(len(images), height, width, 2)
 
 
 def _recolored(images: torch.Tensor, draws: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:

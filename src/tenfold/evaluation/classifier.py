@@ -10,20 +10,24 @@ import numpy as np
 from tenfold.evaluation.contents import ArmSummary, ConfusionMatrix, OriginRow, RocCurve
 from tenfold.evaluation.predictions import StudyPredictions
 from tenfold.evaluation.scoring import ArmKey, Scorer
+from tenfold.metrics.arrays import FloatArray
+from tenfold.metrics.bands import roc_band
+from tenfold.metrics.catalog import METRICS
 from tenfold.metrics.classification import confusion_matrix, decided
-from tenfold.metrics.ranking import roc_on_grid
 
-ROC_GRID = np.linspace(0.0, 1.0, 101)
+SLOW_METRICS = ("macro_sensitivity_at_specificity",)
+"""Left out for variants, of which there can be very many."""
 
 
-def arm_summary(scorer: Scorer, key: ArmKey) -> ArmSummary:
-    """Every metric of the catalog, and AUROC, sensitivity, specificity, PPV and NPV of each class."""
+def arm_summary(scorer: Scorer, key: ArmKey, *, is_variant: bool = False) -> ArmSummary:
+    """Every metric of the catalog, overall and of each class; of a variant of a grid those of all classes together."""
     arm, size = key
+    names = [name for name in METRICS if name not in SLOW_METRICS] if is_variant else list(scorer.metrics)
     trainings = scorer.study.arms[key].trainings
     return ArmSummary(
         arm=arm,
         training_size=size,
-        metrics={name: scorer.estimate(key, name) for name in scorer.metrics},
+        metrics={name: scorer.estimate(key, name) for name in names},
         real_images_total=float(np.mean([training["real_images_total"] for training in trainings])),
         n_cells=len(trainings),
     )
@@ -45,26 +49,31 @@ def pooled_confusion(study: StudyPredictions, key: ArmKey) -> ConfusionMatrix:
 
 
 def roc_curves(scorer: Scorer, key: ArmKey) -> list[RocCurve]:
-    """A curve per class, averaged over seeds at equal false positive rates."""
+    """A curve per class with its band, averaged over seeds at equal false positive rates."""
     study, members = scorer.study, scorer.study.arms[key]
     curves = []
     for index, label in enumerate(study.labels):
         is_positive = study.truth == index
-        rates = [roc_on_grid(is_positive, probs[:, index], ROC_GRID) for probs in members.probs]
-        mean = np.mean(rates, axis=0)
-        if not np.isfinite(mean).all():
+        if is_positive.all() or not is_positive.any():
             continue
+        band = roc_band(is_positive, members.probs[:, :, index], study.patients, scorer.patient_draws)
         curves.append(
             RocCurve(
                 arm=members.arm,
                 training_size=members.training_size,
                 label=label,
-                false_positive_rate=tuple(round(float(rate), 4) for rate in ROC_GRID),
-                true_positive_rate=tuple(round(float(rate), 6) for rate in mean),
+                false_positive_rate=tuple(round(float(rate), 4) for rate in band.grid),
+                true_positive_rate=tuple(round(float(rate), 6) for rate in band.value),
                 auroc=scorer.estimate(key, f"auroc.{label}"),
+                low=_rounded(band.low),
+                high=_rounded(band.high),
             )
         )
     return curves
+
+
+def _rounded(rates: FloatArray) -> tuple[float | None, ...]:
+    return tuple(round(float(rate), 4) if np.isfinite(rate) else None for rate in rates)
 
 
 def origin_rows(study: StudyPredictions, key: ArmKey) -> list[OriginRow]:

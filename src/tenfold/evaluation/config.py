@@ -24,6 +24,26 @@ class PrimaryComparison(StageConfig):
         min_length=1,
         description="arms to beat, each; the first is the reference of the secondary comparisons",
     )
+    choose: Literal["given", "validation"] = Field(
+        "given",
+        description="given: `arm` as it stands; validation: of `arm`, its variants by ratio and share, and "
+        "`candidates` the one with the best mean figure on validation images",
+    )
+    candidates: tuple[str, ...] = Field(
+        (), description="with choose=validation: further arms to choose among, such as other strategies"
+    )
+    margin: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="difference of the metric that would not matter, as a fraction (0.03 is 3 points): each comparison "
+        "then also says whether the arm is non-inferior or equivalent; null: not tested",
+    )
+    archive_parity: bool = Field(
+        False,
+        description="states that the classifiers' pretrained weights have seen the images that an archive budget lets "
+        "the generator's base see; without it such an arm is not testable",
+    )
 
 
 class EvaluationConfig(StageConfig):
@@ -33,8 +53,9 @@ class EvaluationConfig(StageConfig):
     primary: PrimaryComparison = Field(PrimaryComparison.model_validate({}), description="the primary comparison")
     bootstrap_draws: PositiveInt = Field(2000, ge=100, description="draws of test patients for every interval")
     subgroup_attributes: tuple[str, ...] = Field(
-        ("skin_type_group", "skin_type", "severity", "site", "sex"),
-        description="manifest columns by which results are split",
+        ("skin_type_group", "skin_type", "severity", "site", "sex", "age_band", "source"),
+        description="manifest columns by which results are split; age_band is made of the age; source: where the image "
+        "came from, when it is recorded",
     )
     subgroup_detectable_difference: float = Field(
         0.10, gt=0.0, lt=1.0, description="subgroups that could not show a difference this large are greyed"

@@ -10,21 +10,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tenfold.core.plain import from_plain, to_plain
+from tenfold.evaluation.design_contents import (
+    ArmDesign,
+    CellFailure,
+    DoseCurve,
+    PlannedDifference,
+    PowerLaw,
+    VariantChoice,
+)
+from tenfold.evaluation.estimate import Estimate
 
 VerdictWord = Literal["helps", "no_evidence", "harms", "not_testable"]
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """One figure. `low` and `high` are the 95 % interval, None where it cannot be had; `method` says how or why."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n_images: int
-    n_patients: int
-    n_seeds: int
-    method: str
+__all__ = [
+    "ArmDesign", "ArmSummary", "CellFailure", "Comparison", "ConfusionMatrix", "CurvePoint", "DoseCurve", "Equivalents",
+    "Estimate", "Evaluation", "OriginRow", "PlannedDifference", "PowerLaw", "RocCurve", "SensitivityWarning",
+    "SubgroupRow", "VariantChoice", "Verdict", "VerdictWord",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`arm` minus `control` at one training size; above 0 favors the arm where more is better."""
+    """`arm` minus `control` at one training size; above 0 favors the arm where more is better.
+
+    `half_width` is that of the interval. With a margin stated before the run, `equivalence` is the word for it
+    (non_inferior, equivalent, inconclusive or inferior), with the p-values of both tests; None without one.
+    """
 
     arm: str
     control: str
@@ -53,6 +59,11 @@ class Comparison:
     is_primary: bool
     family: str
     minimum_detectable_difference: float | None
+    half_width: float | None = None
+    margin: float | None = None
+    equivalence: str | None = None
+    p_non_inferior: float | None = None
+    p_equivalent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,10 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class RocCurve:
-    """One class against the rest: true positive rate on a grid of false positive rates, averaged over seeds."""
+    """One class against the rest: true positive rate on a grid of false positive rates, averaged over seeds.
+
+    `low` and `high` are its pointwise 95 % band, None where it is undefined.
+    """
 
     arm: str
     training_size: int
@@ -93,6 +107,8 @@ class RocCurve:
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
     auroc: Estimate
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +187,10 @@ class SensitivityWarning:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything `evaluation.run` writes. `test_reads` counts the finished stage runs that read the test rows."""
+    """Everything `evaluation.run` writes. `test_reads` counts the finished stage runs that read the test rows.
+
+    Fields with a default were added later; a file without them is read with the default.
+    """
 
     study: str
     labels: tuple[str, ...]
@@ -190,6 +209,12 @@ class Evaluation:
     test_sha256: str
     test_reads: int
     notes: tuple[str, ...]
+    designs: tuple[ArmDesign, ...] = ()
+    choice: VariantChoice | None = None
+    dose_curves: tuple[DoseCurve, ...] = ()
+    power_laws: tuple[PowerLaw, ...] = ()
+    planned: tuple[PlannedDifference, ...] = ()
+    failures: tuple[CellFailure, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers (a NaN becomes null)."""

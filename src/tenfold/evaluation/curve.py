@@ -9,6 +9,7 @@ import numpy as np
 from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.evaluation.comparison import Primary
 from tenfold.evaluation.contents import CurvePoint, Equivalents
+from tenfold.evaluation.designs import ArmDesigns
 from tenfold.evaluation.scoring import ArmKey, Scorer
 from tenfold.evaluation.verdict import MINIMUM_SEEDS
 from tenfold.metrics.bootstrap import crossed_covariance
@@ -24,14 +25,18 @@ def curve_points(scorer: Scorer, metrics: Sequence[str]) -> list[CurvePoint]:
     ]
 
 
-def equivalents(scorer: Scorer, primary: Primary, *, seed: int, draws: int) -> list[Equivalents]:
-    """Of every arm but the control itself at the primary size: the real images a class worth the same figure.
+def equivalents(scorer: Scorer, primary: Primary, designs: ArmDesigns, *, seed: int, draws: int) -> list[Equivalents]:
+    """Of every arm but the control itself: the real images a class worth the same figure.
 
-    The control is the best one at the primary size that was run at two sizes or more with enough common seeds.
+    Arms of real images alone are read off at the primary size, arms with more than them at every size they were run
+    at. The control is the best one at the primary size that was run at two sizes or more.
     """
     control = _curve_control(scorer, primary)
     size = primary.training_size
-    keys = [key for key in sorted(scorer.study.arms) if key[1] == size and key[0] != control]
+    keys = [
+        key for key in sorted(scorer.study.arms)
+        if key[0] != control and (key[1] == size or designs[key].synthetic_ratio > 0)
+    ]  # fmt: skip
     return [_equivalent(scorer, primary, control, key, seed=seed, draws=draws) for key in keys]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tenfold.evaluation.design_contents import ArmDesign
 from tenfold.evaluation.predictions import ArmPredictions
 
 FREE_SETTINGS = frozenset({"transforms"})
@@ -28,6 +29,16 @@ def obstacles(arm: ArmPredictions, controls: Sequence[ArmPredictions]) -> list[s
     return found
 
 
+def archive_obstacles(designs: Sequence[ArmDesign]) -> list[str]:
+    """Why an arm under the archive budget is not testable: its base has seen images that the classifiers have not."""
+    arms = [design.arm for design in designs if design.generator_budget == "archive"]
+    return [
+        f"Under the archive budget the generator's base of {arm} was pretrained on images that the classifiers' "
+        "features have not seen, so a gain could come from the archive alone."
+        for arm in arms
+    ]
+
+
 def differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the training settings that are not the same in all cells, but for those an arm may choose."""
     names = sorted({name for setting in settings for name in setting} - FREE_SETTINGS)
@@ -38,10 +49,14 @@ def study_notes(members: Sequence[ArmPredictions]) -> list[str]:
     """What a reader should know beside the verdict: budgets, other archives, large validation sets, few seeds."""
     trainings = [training for member in members for training in member.trainings]
     notes = []
-    budgets = sorted({str(training["generator_budget"]) for training in trainings if training["strategy"] != "none"})
-    wider = [budget for budget in budgets if budget != "strict"]
-    if wider:
-        notes.append(f"Generator budget {', '.join(wider)}: the generator saw more real images than the arm it helps.")
+    wider: dict[str, list[str]] = {}
+    for member in members:
+        training = member.trainings[0]
+        if training["strategy"] != "none" and training["generator_budget"] != "strict":
+            wider.setdefault(str(training["generator_budget"]), []).append(member.arm)
+    for budget, arms in sorted(wider.items()):
+        named = ", ".join(dict.fromkeys(arms))
+        notes.append(f"Generator budget {budget} ({named}): the generator saw more real images than the arm it helps.")
     models = {str(training["settings"]["model"]) for training in trainings}
     if models - {"embedded:small"} and any(training["strategy"] != "none" for training in trainings):
         notes.append(

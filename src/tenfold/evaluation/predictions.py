@@ -14,10 +14,21 @@ from tenfold.core.errors import DataError, Faults
 from tenfold.core.files import read_json
 from tenfold.metrics.arrays import FloatArray, IntArray
 
+ArmKey = tuple[str, int]
+"""(arm, training_size)."""
 SeedKey = tuple[int, int]
 """(subset_seed, classifier_seed): what pairs a cell of one arm with a cell of another."""
 
 PROBABILITY_PREFIX = "prob."
+
+
+@dataclass(frozen=True)
+class LabeledPredictions:
+    """Predictions with the truth as class numbers (M,) beside probabilities (M, C): a cell's validation images."""
+
+    truth: IntArray
+    probs: FloatArray
+    patient_count: int
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class CellPredictions:
     seed_key: SeedKey
     probs: FloatArray
     training: Mapping[str, Any]
+    validation: LabeledPredictions
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class ArmPredictions:
     seed_keys: tuple[SeedKey, ...]
     probs: FloatArray
     trainings: tuple[Mapping[str, Any], ...]
+    validations: tuple[LabeledPredictions, ...] = ()
 
     def of_seeds(self, seed_keys: Sequence[SeedKey]) -> IntArray:
         """Positions of these seeds in `seed_keys`."""
@@ -76,7 +89,8 @@ def prediction_files(workspace_path: Path, cells: pd.DataFrame) -> list[tuple[Pa
 
     Raises DataError that names the unfinished cells.
     """
-    folders = [workspace_path / "classifiers" / str(cell) for cell in cells["cell"]]
+    places = cells["folder"] if "folder" in cells.columns else "classifiers/" + cells["cell"].astype(str)
+    folders = [workspace_path / str(place) for place in places]
     missing = [folder.name for folder in folders if not (folder / "run.json").is_file()]
     if missing:
         raise DataError(
@@ -94,17 +108,19 @@ def load_study(files: Sequence[tuple[Path, Path]]) -> StudyPredictions:
     Raises DataError when a table lacks columns, when cells differ in classes, test images or the sealed test hash,
     or when an arm holds the same seeds twice at one training size.
     """
-    tables = [(predictions, _test_rows(predictions), read_json(training)) for predictions, training in files]
+    tables = [(predictions, *_rows(predictions), read_json(training)) for predictions, training in files]
     if not tables:
         raise DataError("the study has no cells", expected="at least one finished classifier")
     first = tables[0][1]
     labels = tuple(name[len(PROBABILITY_PREFIX) :] for name in first.columns if name.startswith(PROBABILITY_PREFIX))
     faults = Faults()
-    for path, table, _ in tables:
+    for path, table, _, _ in tables:
         for difference in _differences(first, table):
             faults.add(DataError(difference, where=str(path), expected="the same test set for every cell"))
     faults.raise_if_any()
-    cells = [_cell(path, table, training, labels) for path, table, training in tables]
+    cells = [
+        _cell(path, table, training, _labeled(validation, labels, path)) for path, table, validation, training in tables
+    ]
     return StudyPredictions(
         labels=labels,
         image_ids=tuple(first["image_id"]),
@@ -115,7 +131,8 @@ def load_study(files: Sequence[tuple[Path, Path]]) -> StudyPredictions:
     )
 
 
-def _test_rows(path: Path) -> pd.DataFrame:
+def _rows(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A cell's test rows and its validation rows."""
     table = pd.read_parquet(path)
     needed = {"image_id", "patient_id", "group_id", "label", "split", "arm", "training_size", "test_sha256"}
     missing = sorted((needed | {"subset_seed", "classifier_seed"}) - set(table.columns))
@@ -124,7 +141,7 @@ def _test_rows(path: Path) -> pd.DataFrame:
     rows = table[table["split"] == "test"].sort_values("image_id", kind="stable").reset_index(drop=True)
     if rows.empty:
         raise DataError("a predictions table has no test rows", where=str(path), todo="check the split")
-    return rows
+    return rows, table[table["split"] == "val"]
 
 
 def _differences(first: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -140,13 +157,29 @@ def _differences(first: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     return []
 
 
-def _cell(path: Path, table: pd.DataFrame, training: Mapping[str, Any], labels: Sequence[str]) -> CellPredictions:
+def _cell(
+    path: Path, table: pd.DataFrame, training: Mapping[str, Any], validation: LabeledPredictions
+) -> CellPredictions:
     row = table.iloc[0]
-    probs = table[[f"{PROBABILITY_PREFIX}{label}" for label in labels]].to_numpy(dtype=np.float64)
+    seed_key = (int(row["subset_seed"]), int(row["classifier_seed"]))
+    probs = _probabilities(table, path)
+    arm, size = str(row["arm"]), int(row["training_size"])
+    return CellPredictions(path.parent.name, arm, size, seed_key, probs, training, validation)
+
+
+def _labeled(rows: pd.DataFrame, labels: Sequence[str], path: Path) -> LabeledPredictions:
+    """Validation rows of labels that the classifier knows."""
+    known = rows[rows["label"].isin(list(labels))]
+    patients = len(np.unique(_patient_codes(known)))
+    return LabeledPredictions(_truth(known, labels, path), _probabilities(known, path), patients)
+
+
+def _probabilities(table: pd.DataFrame, path: Path) -> FloatArray:
+    names = [name for name in table.columns if name.startswith(PROBABILITY_PREFIX)]
+    probs = table[names].to_numpy(dtype=np.float64)
     if not np.isfinite(probs).all():
         raise DataError("a predictions table holds probabilities that are no numbers", where=str(path))
-    seed_key = (int(row["subset_seed"]), int(row["classifier_seed"]))
-    return CellPredictions(path.parent.name, str(row["arm"]), int(row["training_size"]), seed_key, probs, training)
+    return probs
 
 
 def _truth(table: pd.DataFrame, labels: Sequence[str], path: Path) -> IntArray:
@@ -177,5 +210,7 @@ def _stack(cells: Sequence[CellPredictions]) -> dict[tuple[str, int], ArmPredict
             names = ", ".join(cell.cell for cell in members)
             raise DataError(f"the arm {arm} at {size} a class holds the same seeds twice", where=names)
         probs = np.stack([cell.probs for cell in members])
-        stacked[arm, size] = ArmPredictions(arm, size, keys, probs, tuple(cell.training for cell in members))
+        trainings = tuple(cell.training for cell in members)
+        validations = tuple(cell.validation for cell in members)
+        stacked[arm, size] = ArmPredictions(arm, size, keys, probs, trainings, validations)
     return stacked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,12 +16,17 @@ from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.evaluation import parity
+from tenfold.evaluation.choice import candidate_arms, choose_on_validation
 from tenfold.evaluation.classifier import arm_summary, origin_rows, pooled_confusion, roc_curves
 from tenfold.evaluation.comparison import Primary, all_comparisons, sensitivity_warnings
 from tenfold.evaluation.config import EvaluationConfig, PrimaryComparison
-from tenfold.evaluation.contents import Evaluation, SubgroupRow
+from tenfold.evaluation.contents import CellFailure, Evaluation, SubgroupRow, VariantChoice
 from tenfold.evaluation.curve import curve_points, equivalents
-from tenfold.evaluation.predictions import StudyPredictions, load_study, prediction_files
+from tenfold.evaluation.designs import ArmDesigns, arm_designs, failures
+from tenfold.evaluation.planned import planned_differences, read_plan
+from tenfold.evaluation.power_laws import power_laws
+from tenfold.evaluation.predictions import ArmPredictions, StudyPredictions, load_study, prediction_files
+from tenfold.evaluation.ratio import dose_curves
 from tenfold.evaluation.scoring import Scorer
 from tenfold.evaluation.subgroups import subgroup_masks, subgroup_rows
 from tenfold.evaluation.verdict import decide
@@ -31,52 +38,83 @@ MANIFEST = "data/manifest.parquet"
 def run(config: EvaluationConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
     """Write evaluation/<study>/evaluation.json (see `evaluation.contents`).
 
-    Reads studies/<study>/cells.parquet, the predictions and training.json of every cell in it, and the manifest.
+    Reads studies/<study>/cells.parquet, the predictions and training.json of every cell in it, and the manifest. Cells
+    that results.parquet says have failed are left out and named.
 
     Raises:
-        DataError: a cell is unfinished, or cells were tested on different images.
-        DesignError: the primary arm was not run at all.
+        DataError: a cell is unfinished, or all failed, or cells were tested on different images.
+        DesignError: the primary arm is no arm of the study.
     """
     cells_path = workspace.resolve(f"studies/{config.study}/cells.parquet")
     if not cells_path.is_file():
         raise DataError("the study has no table of cells", where=str(cells_path), todo="Run the study first.")
-    files = prediction_files(workspace.path, pd.read_parquet(cells_path, columns=["cell"]))
+    cells = pd.read_parquet(cells_path)
+    results_path = cells_path.with_name("results.parquet")
+    failed = _failures(results_path)
+    finished = cells[~cells["cell"].isin([failure.cell for failure in failed])]
+    if failed and finished.empty:
+        raise DataError(
+            f"all {len(failed)} cells of the study failed, the first with: {failed[0].error}",
+            where=str(results_path), todo="Mend the cause and run the same command again.",
+        )  # fmt: skip
+    files = prediction_files(workspace.path, finished)
     manifest_path = workspace.resolve(MANIFEST)
-    inputs = [cells_path, manifest_path, *(path for pair in files for path in pair)]
+    inputs = [
+        cells_path,
+        manifest_path,
+        *([results_path] if failed else []),
+        *(path for pair in files for path in pair),
+    ]
+    plan = read_plan(cells_path.with_name("plan.json"))
     stage = begin_stage(workspace, STAGE, f"evaluation/{config.study}", config, inputs, seed=config.seed)
     if stage.is_finished:
         return stage.result()
     study = load_study(files)
-    evaluation = evaluate(config, study, read_manifest(manifest_path), progress)
+    evaluation = evaluate(config, study, read_manifest(manifest_path), progress, cells=cells, failed=failed)
+    evaluation = replace(evaluation, planned=planned_differences(plan))
     path = stage.folder / "evaluation.json"
     write_json_atomic(path, evaluation.to_json())
     return stage.finish([path], summary(evaluation))
 
 
 def evaluate(
-    config: EvaluationConfig, study: StudyPredictions, manifest: pd.DataFrame, progress: Progress
-) -> Evaluation:
-    """All contents of an evaluation. manifest: the real images, for the subgroups."""
-    primary = resolve_primary(config.primary, study)
+    config: EvaluationConfig, study: StudyPredictions, manifest: pd.DataFrame, progress: Progress, *,
+    cells: pd.DataFrame | None = None, failed: tuple[CellFailure, ...] = (),
+) -> Evaluation:  # fmt: skip
+    """All contents of an evaluation.
+
+    Args:
+        manifest: the real images, for the subgroups.
+        cells: the study's table of cells, which tells what each arm is.
+        failed: cells that could not be trained.
+    """
+    designs = arm_designs(study, cells)
+    primary, choice = resolve_primary(config.primary, study, designs, failed)
     keys = sorted(study.arms)
-    with progress.task("Scoring the arms", len(keys) + 2) as task:
+    with progress.task("Scoring the arms", len(keys) + 3) as task:
         scorer = Scorer(study, draws=config.bootstrap_draws, seed=config.seed)
         summaries = []
         for key in keys:
-            summaries.append(arm_summary(scorer, key))
+            summaries.append(arm_summary(scorer, key, is_variant=designs[key].is_variant and key != primary.key))
             task.advance()
-        comparisons = all_comparisons(scorer, primary)
+        comparisons = all_comparisons(scorer, primary, designs)
         task.advance()
         best = primary.best_control(scorer)
         subgroups, notes = _subgroups(config, study, manifest, primary, best)
         task.advance()
-    shown = [primary.key, *([(best, primary.training_size)] if best else [])]
+        drawn = {"seed": config.seed, "draws": config.bootstrap_draws}
+        worth = equivalents(scorer, primary, designs, **drawn)
+        doses = dose_curves(scorer, primary, designs)
+        laws = power_laws(scorer, primary.metric, **drawn)
+        task.advance()
+    shown = [(arm, primary.training_size) for arm in (primary.arm, best) if arm is not None]
+    shown = [key for key in shown if key in study.arms]
     members = list(study.arms.values())
-    compared = [(control, primary.training_size) for control in primary.present_controls(scorer)]
+    compared = [study.arms[control, primary.training_size] for control in primary.present_controls(scorer)]
     verdict = decide(
         primary.metric, primary.arm, primary.training_size, primary.controls,
         comparisons=comparisons,
-        obstacles=parity.obstacles(study.arms[primary.key], [study.arms[key] for key in compared]),
+        obstacles=_obstacles(config.primary, study, primary, designs, compared),
     )  # fmt: skip
     return Evaluation(
         study=config.study,
@@ -88,7 +126,7 @@ def evaluate(
         roc_curves=tuple(curve for key in shown for curve in roc_curves(scorer, key)),
         subgroups=tuple(subgroups),
         learning_curve=tuple(curve_points(scorer, list(dict.fromkeys((primary.metric, "accuracy"))))),
-        equivalents=tuple(equivalents(scorer, primary, seed=config.seed, draws=config.bootstrap_draws)),
+        equivalents=tuple(worth),
         origins=tuple(row for key in keys for row in origin_rows(study, key)),
         warnings=tuple(sensitivity_warnings(scorer, primary)),
         n_test_images=len(study.truth),
@@ -96,12 +134,24 @@ def evaluate(
         test_sha256=study.test_sha256,
         test_reads=sum(len(arm.seed_keys) for arm in members) + 1,
         notes=(*parity.study_notes(members), *notes),
+        designs=tuple(designs[key] for key in keys),
+        choice=choice,
+        dose_curves=tuple(doses),
+        power_laws=tuple(laws),
+        failures=failed,
     )
 
 
-def resolve_primary(wanted: PrimaryComparison, study: StudyPredictions) -> Primary:
-    """The primary comparison with its size filled in. Raises DesignError when the arm was not run (at that size)."""
-    sizes = study.sizes_of(wanted.arm)
+def resolve_primary(
+    wanted: PrimaryComparison, study: StudyPredictions, designs: ArmDesigns, failed: tuple[CellFailure, ...] = ()
+) -> tuple[Primary, VariantChoice | None]:
+    """The primary comparison with its size filled in, and how its arm was chosen when validation images chose it.
+
+    An arm of which every cell failed stays, so that the report can say so. Raises DesignError when the arm was not
+    planned (at that size).
+    """
+    lost = sorted({failure.training_size for failure in failed if failure.arm == wanted.arm})
+    sizes = sorted({*study.sizes_of(wanted.arm), *lost})
     size = wanted.training_size if wanted.training_size is not None else min(sizes, default=None)
     if size is None or size not in sizes:
         run_arms = ", ".join(f"{arm} at {at}" for arm, at in sorted(study.arms))
@@ -111,7 +161,12 @@ def resolve_primary(wanted: PrimaryComparison, study: StudyPredictions) -> Prima
             expected=f"an arm that the study ran: {run_arms}",
             todo="name another arm or size in the recipe, or add the arm to study.arms",
         )
-    return Primary(wanted.metric, wanted.arm, size, wanted.controls)
+    primary = Primary(wanted.metric, wanted.arm, size, wanted.controls, wanted.margin)
+    if wanted.choose == "given":
+        return primary, None
+    candidates = candidate_arms(designs, wanted.arm, size, wanted.candidates)
+    choice = choose_on_validation(study, candidates, wanted.arm, size, wanted.metric)
+    return replace(primary, arm=choice.chosen), choice
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
@@ -123,6 +178,22 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "n_test_images": evaluation.n_test_images,
         "n_test_patients": evaluation.n_test_patients,
     }
+
+
+def _failures(path: Path) -> tuple[CellFailure, ...]:
+    return failures(pd.read_parquet(path)) if path.is_file() else ()
+
+
+def _obstacles(
+    wanted: PrimaryComparison, study: StudyPredictions, primary: Primary, designs: ArmDesigns,
+    compared: list[ArmPredictions],
+) -> list[str]:  # fmt: skip
+    if primary.key not in study.arms:
+        return [f"Every classifier of {primary.arm} at {primary.training_size} images a class failed."]
+    found = parity.obstacles(study.arms[primary.key], compared)
+    if not wanted.archive_parity:
+        found += parity.archive_obstacles([designs[primary.key]])
+    return found
 
 
 def _subgroups(

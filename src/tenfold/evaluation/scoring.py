@@ -9,22 +9,22 @@ import numpy as np
 
 from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.evaluation.contents import Estimate
-from tenfold.evaluation.predictions import SeedKey, StudyPredictions
+from tenfold.evaluation.predictions import ArmKey, SeedKey, StudyPredictions
 from tenfold.metrics.arrays import BoolArray, FloatArray, WeightedMetric
 from tenfold.metrics.bootstrap import (
     Draws,
     Interval,
     PatientDraws,
+    crossed_error_interval,
     crossed_interval,
     crossed_share_interval,
     draw_metric,
     draw_patients,
 )
-from tenfold.metrics.catalog import METRICS, Metric, per_class_metrics
+from tenfold.metrics.catalog import Metric, catalog
 from tenfold.metrics.power import detectable_difference
 
-ArmKey = tuple[str, int]
-"""(arm, training_size)."""
+__all__ = ["ArmKey", "Scorer", "finite", "minimum_detectable"]
 
 
 class Scorer:
@@ -40,9 +40,7 @@ class Scorer:
         self.mask = np.ones(len(study.truth), dtype=np.bool_) if mask is None else mask
         self.truth = study.truth[self.mask]
         self.patients = study.patients[self.mask]
-        self.metrics: dict[str, Metric] = dict(METRICS)
-        for index, label in enumerate(study.labels):
-            self.metrics.update(per_class_metrics(index, label))
+        self.metrics: dict[str, Metric] = catalog(study.labels)
         generator = numpy_generator(derive_seed(seed, "evaluation", "patients", name))
         self.patient_draws: PatientDraws = draw_patients(self.patients, self.truth, draws, generator)
         self._scores: dict[tuple[ArmKey, WeightedMetric], FloatArray] = {}
@@ -72,7 +70,7 @@ class Scorer:
         if self.metrics[metric].is_share:
             interval = crossed_share_interval(figure, self.patient_draws, boundary_count=self._boundary_count(metric))
         else:
-            interval = crossed_interval(figure, self.patient_draws)
+            interval = crossed_error_interval(figure, self.patient_draws)
         return self._as_estimate(interval, len(figure.points))
 
     def difference(self, key: ArmKey, control: ArmKey, metric: str) -> tuple[Estimate, Interval]:
@@ -99,14 +97,15 @@ class Scorer:
         )
 
     def _boundary_count(self, metric: str) -> int:
-        """Patients on which a share at 0 or 1 rests: of the class for sensitivity and AUROC, of the smallest class
-        for averages over classes, all for accuracy."""
+        """Patients on which a share at 0 or 1 rests: of the class for its figures (of all others for its specificity),
+        of the smallest class for averages over classes, all for accuracy and its kin."""
         of_class = [len(np.unique(self.patients[self.truth == c])) for c in range(len(self.study.labels))]
-        present = [count for count in of_class if count]
+        everyone = self.patient_draws.patient_count
         kind, _, label = metric.partition(".")
-        if kind in ("sensitivity", "auroc") and label:
-            return of_class[self.study.labels.index(label)]
-        return self.patient_draws.patient_count if metric == "accuracy" else min(present, default=0)
+        if label:
+            own = of_class[self.study.labels.index(label)]
+            return everyone - own if kind == "specificity" else own
+        return min((count for count in of_class if count), default=0) if self.metrics[metric].is_per_class else everyone
 
 
 def minimum_detectable(interval: Interval) -> float | None:

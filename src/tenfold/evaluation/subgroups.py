@@ -16,6 +16,10 @@ from tenfold.evaluation.scoring import ArmKey, Scorer, minimum_detectable
 from tenfold.metrics.arrays import BoolArray
 
 MOST_VALUES = 12
+MADE_ATTRIBUTES = ("age_band", "source")
+AGE_BANDS = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 200, "60 and over"))
+SOURCE_COLUMNS = ("attr.source", "attr.dataset", "attr.collection", "attr.hospital", "attr.institution", "attr.center")
+"""What upstream tables call the place an image comes from; the manifest's own `source` tells real from synthetic."""
 SECOND_METRIC = "balanced_accuracy"
 
 
@@ -24,17 +28,19 @@ def subgroup_masks(
 ) -> tuple[list[tuple[str, str, BoolArray]], list[str]]:
     """(attribute, value, mask (N,)) of every subgroup, and notes on what was left out.
 
-    manifest: real images with the attributes as columns, by image_id. Estimated skin types are no subgroups. An
-    attribute with one value is left out; of one with many the 12 largest are kept.
+    manifest: real images with the attributes as columns, by image_id; `age_band` is made of `age`, `source` is where
+    the image comes from. Estimated skin types are no subgroups. An attribute with one value is left out; of one with
+    many the 12 largest are kept.
     """
     rows = manifest.drop_duplicates("image_id").set_index("image_id").reindex(list(study.image_ids))
     masks: list[tuple[str, str, BoolArray]] = []
     notes: list[str] = []
     for attribute in attributes:
-        if attribute not in rows.columns:
-            notes.append(f"No results by {attribute}: the manifest has no such column.")
+        values = _values(rows, attribute)
+        if values is None:
+            if attribute not in MADE_ATTRIBUTES:
+                notes.append(f"No results by {attribute}: the manifest has no such column.")
             continue
-        values = rows[attribute]
         if attribute.startswith("skin_type") and "skin_type_source" in rows.columns:
             values = values.where((rows["skin_type_source"] != "estimated").fillna(True))
         counts = values.value_counts()
@@ -46,9 +52,28 @@ def subgroup_masks(
         if unknown:
             notes.append(f"{unknown} of {len(values)} test images have no {attribute} and are in none of its rows.")
         kept = counts.index[:MOST_VALUES]
-        for value in sorted(kept, key=_natural):
+        for value in sorted(kept, key=_by_age if attribute == "age_band" else _natural):
             masks.append((attribute, str(value), np.asarray((values == value).fillna(False), dtype=np.bool_)))
     return masks, notes
+
+
+def _values(rows: pd.DataFrame, attribute: str) -> pd.Series[Any] | None:
+    """The attribute of each row; None where the manifest does not have it."""
+    if attribute == "source":
+        column = next((name for name in SOURCE_COLUMNS if name in rows.columns), None)
+        return None if column is None else rows[column]
+    if attribute == "age_band":
+        return age_bands(rows["age"]) if "age" in rows.columns else None
+    return rows[attribute] if attribute in rows.columns else None
+
+
+def age_bands(ages: pd.Series[Any]) -> pd.Series[Any]:
+    """The name of each age's band, null where the age is not known."""
+    years = pd.to_numeric(ages, errors="coerce").astype("Float64")
+    bands = pd.Series(pd.NA, index=ages.index, dtype="string")
+    for low, high, name in AGE_BANDS:
+        bands = bands.mask(((years >= low) & (years < high)).fillna(False), name)
+    return bands
 
 
 def subgroup_rows(
@@ -114,6 +139,10 @@ def _mark_worst(rows: Sequence[SubgroupRow]) -> list[SubgroupRow]:
 
 def _value(row: SubgroupRow) -> float:
     return row.estimate.value if row.estimate.value is not None else float("inf")
+
+
+def _by_age(band: Any) -> int:
+    return [name for _, _, name in AGE_BANDS].index(str(band))
 
 
 def _natural(value: Any) -> tuple[int, float, str]:

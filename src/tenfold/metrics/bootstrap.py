@@ -15,13 +15,14 @@ less strata for V_patients, K - 1 for V_seeds). A percentile bootstrap over 5 se
 Measured coverage of the 95 % interval (tests/unit/metrics/test_coverage.py, 80 patients with 2 images each, 1,000
 simulated studies, standard error 0.7 points): accuracy 97.0, 96.1 and 95.0 %, AUROC 96.2, 95.2 and 95.0 % at 3, 5 and
 10 seeds. When the spread over seeds rules: 3 seeds 93.4 to 94.2 %, 5 seeds 94.0 to 94.4 %, but 2 seeds 90 to 91 %.
-Subsets drawn again and again from one small pool are not independent, which no interval from one pool can show.
+More settings and the Type I error are in docs/statistics.md. Subsets drawn again and again from one small pool are not
+independent, which no interval from one pool can show.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -72,6 +73,12 @@ class Interval:
     p_value: float
     method: str
 
+    @classmethod
+    def undefined(cls, reason: str, value: float = math.nan) -> Interval:
+        """No interval, and why."""
+        nan = math.nan
+        return cls(value, nan, nan, nan, nan, nan, f"undefined: {reason}")
+
 
 def draw_patients(patients: IntArray, labels: IntArray, draws: int, generator: np.random.Generator) -> PatientDraws:
     """Draw patients with replacement within strata: a patient's stratum is the most frequent label of its images.
@@ -111,9 +118,9 @@ def crossed_interval(figure: Draws, patient_draws: PatientDraws, *, level: float
     if se < _ROUNDING:
         se = 0.0
     if not (math.isfinite(value) and math.isfinite(se)):
-        return _undefined(value, "undefined: a class is missing from too many draws")
+        return Interval.undefined("a class is missing from too many draws", value)
     if se == 0 and abs(value) > _ROUNDING:
-        return _undefined(value, "undefined: too few patients for any draw to differ")
+        return Interval.undefined("too few patients for any draw to differ", value)
     half = float(stats.t.ppf(0.5 + level / 2, degrees)) * se
     p_value = float(2 * stats.t.sf(abs(value) / se, degrees)) if se > 0 else 1.0
     return Interval(value, value - half, value + half, se, degrees, p_value, _method(len(figure.points)))
@@ -140,6 +147,22 @@ def crossed_share_interval(
     low, high = (float(special.expit(center + side * half)) for side in (-1, 1))
     method = f"{plain.method}, on the logit scale"
     return Interval(value, low, high, se, plain.degrees_of_freedom, plain.p_value, method)
+
+
+def crossed_error_interval(figure: Draws, patient_draws: PatientDraws, *, level: float = 0.95) -> Interval:
+    """The interval of an error that is positive and has no upper bound (Brier score, log loss), on the log scale.
+
+    Such errors are skewed to the right: at 30 patients the plain interval lies too low in 5 to 7 % of studies. At an
+    error of 0, or without any spread, it is the plain interval.
+    """
+    plain = crossed_interval(figure, patient_draws, level=level)
+    if not (plain.value > 0 and plain.standard_error > 0):
+        return plain
+    factor = math.exp(
+        float(stats.t.ppf(0.5 + level / 2, plain.degrees_of_freedom)) * plain.standard_error / plain.value
+    )
+    method = f"{plain.method}, on the log scale"
+    return replace(plain, low=plain.value / factor, high=plain.value * factor, method=method)
 
 
 def crossed_covariance(figures: list[Draws], patient_draws: PatientDraws) -> tuple[FloatArray, float]:
@@ -177,11 +200,6 @@ def _at_least(total: FloatArray, patients: FloatArray, seeds: FloatArray) -> Flo
     result = total.copy()
     np.fill_diagonal(result, wanted)
     return result
-
-
-def _undefined(value: float, reason: str) -> Interval:
-    nan = math.nan
-    return Interval(value, nan, nan, nan, nan, nan, reason)
 
 
 def _method(seed_count: int) -> str:

@@ -5,6 +5,8 @@ The decision is always the class of the largest probability (the first of equals
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tenfold.metrics.arrays import FloatArray, IntArray, divide
@@ -31,6 +33,17 @@ def confusion_matrices(labels: IntArray, predicted: IntArray, class_count: int, 
 def accuracy(labels: IntArray, probs: FloatArray, weights: FloatArray) -> FloatArray:
     """Share of images decided rightly, (D,)."""
     return divide(weights @ (decided(probs) == labels).astype(np.float64), weights.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Weighted kernel (D,): the share of images whose class is among the k of largest probability (first of equals)."""
+
+    k: int
+
+    def __call__(self, labels: IntArray, probs: FloatArray, weights: FloatArray) -> FloatArray:
+        best = np.argsort(-probs, axis=1, kind="stable")[:, : self.k]
+        return divide(weights @ (best == labels[:, None]).any(axis=1).astype(np.float64), weights.sum(axis=1))
 
 
 def sensitivity_per_class(labels: IntArray, probs: FloatArray, weights: FloatArray) -> FloatArray:

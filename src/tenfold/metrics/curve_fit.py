@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import stats
@@ -13,8 +14,8 @@ from tenfold.metrics.arrays import FloatArray
 
 
 @dataclass(frozen=True)
-class EquivalentImages:
-    """More real images a class that would have bought the same figure; negative when it is worse than the control.
+class BoundedFigure:
+    """A figure read off a curve, with its interval.
 
     `reason` says why it is not estimable ("" when it is). A figure beyond the curve is given as the curve's end, with
     a bound of ">= " or "<= " ("" inside the curve).
@@ -27,7 +28,7 @@ class EquivalentImages:
     reason: str
 
     @classmethod
-    def not_estimable(cls, reason: str) -> EquivalentImages:
+    def not_estimable(cls, reason: str) -> Self:
         """No figure, and why."""
         return cls(None, None, None, ("", "", ""), reason)
 
@@ -37,8 +38,16 @@ class EquivalentImages:
         if self.value is None or self.low is None or self.high is None:
             return f"not estimable: {self.reason}"
         numbers = zip(self.bounds, (self.value, self.low, self.high), strict=True)
-        value, low, high = (f"{bound}{round(number)}" for bound, number in numbers)
+        value, low, high = (f"{bound}{self.number_text(number)}" for bound, number in numbers)
         return f"{value} ({low} to {high})"
+
+    def number_text(self, number: float) -> str:
+        """A number as the text gives it."""
+        return str(round(number))
+
+
+class EquivalentImages(BoundedFigure):
+    """More real images a class that would have bought the same figure; negative when it is worse than the control."""
 
 
 def monotone_fit(values: FloatArray) -> FloatArray:
@@ -101,13 +110,11 @@ def equivalent_images(
         return EquivalentImages.not_estimable("the control's curve is flat within its error")
     numbers = np.asarray(sizes, dtype=np.float64)
     value, bound = size_at(numbers, monotone_fit(points[:-1]), float(points[-1]))
-    drawn = points + _multivariate_t(covariance, degrees_of_freedom, draws, generator)
+    drawn = points + multivariate_t(covariance, degrees_of_freedom, draws, generator)
     curves = monotone_fit(drawn[:, :-1])
-    # A target beyond the curve sorts behind (or before) one that meets its end.
-    rank = {"<= ": -1, "": 0, ">= ": 1}
-    found = [size_at(numbers, curve, target) for curve, target in zip(curves, drawn[:, -1], strict=True)]
-    found.sort(key=lambda at: (at[0], rank[at[1]]))
-    low, high = found[int(0.025 * draws)], found[math.ceil(0.975 * draws) - 1]
+    low, high = percentile_reading(
+        [size_at(numbers, curve, target) for curve, target in zip(curves, drawn[:, -1], strict=True)]
+    )
     return EquivalentImages(
         value=value - training_size,
         low=low[0] - training_size,
@@ -117,7 +124,15 @@ def equivalent_images(
     )
 
 
-def _multivariate_t(
+def percentile_reading(found: list[tuple[float, str]]) -> tuple[tuple[float, str], tuple[float, str]]:
+    """The 2.5th and 97.5th percentile of readings with their bounds; one beyond a curve sorts behind (or before) one
+    that meets its end."""
+    rank = {"<= ": -1, "": 0, ">= ": 1}
+    ordered = sorted(found, key=lambda at: (at[0], rank[at[1]]))
+    return ordered[int(0.025 * len(found))], ordered[math.ceil(0.975 * len(found)) - 1]
+
+
+def multivariate_t(
     covariance: FloatArray, degrees_of_freedom: float, draws: int, generator: np.random.Generator
 ) -> FloatArray:
     """Draws (draws, M) centered at 0; negative eigenvalues of an estimated covariance count as 0."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray, divide
+from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray, divide, one_weighting
 
 _CHUNK_ELEMENTS = 4_000_000
+_ROUNDING = 1e-12
 
 
 def auroc(is_positive: BoolArray, scores: FloatArray, weights: FloatArray) -> FloatArray:
@@ -68,19 +69,58 @@ def roc_on_grid(is_positive: BoolArray, scores: FloatArray, grid: FloatArray) ->
 
     At a vertical step the upper value is taken. NaN throughout when a side is empty.
     """
-    n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
-    if n_positive == 0 or n_negative == 0:
-        return np.full(len(grid), np.nan)
-    thresholds = np.unique(scores)[::-1]
-    sorted_positive, sorted_negative = np.sort(scores[is_positive]), np.sort(scores[~is_positive])
-    tpr = 1.0 - np.searchsorted(sorted_positive, thresholds, side="left") / n_positive
-    fpr = 1.0 - np.searchsorted(sorted_negative, thresholds, side="left") / n_negative
-    tpr, fpr = np.concatenate([[0.0], tpr]), np.concatenate([[0.0], fpr])
-    last = np.searchsorted(fpr, grid, side="right") - 1
-    following = np.minimum(last + 1, len(fpr) - 1)
-    width = fpr[following] - fpr[last]
-    part = np.where(width > 0, (grid - fpr[last]) / np.where(width > 0, width, 1.0), 0.0)
-    return np.asarray(tpr[last] + part * (tpr[following] - tpr[last]), dtype=np.float64)
+    curve: FloatArray = roc_curves(is_positive, scores, one_weighting(len(scores)), grid)[0]
+    return curve
+
+
+def roc_curves(is_positive: BoolArray, scores: FloatArray, weights: FloatArray, grid: FloatArray) -> FloatArray:
+    """`roc_on_grid` of each weighting: weights (D, N) to (D, G)."""
+    order, last_of_tie = _ranking(scores)
+    positive = is_positive[order]
+    result = np.full((len(weights), len(grid)), np.nan)
+    for draws in _chunks(len(weights), len(scores)):
+        ranked = weights[draws][:, order]
+        false, true = (_shares(ranked, side, last_of_tie) for side in (~positive, positive))
+        for row, (fpr, tpr) in enumerate(zip(false, true, strict=True), start=draws.start):
+            if np.isfinite(fpr[-1]) and np.isfinite(tpr[-1]):
+                last = np.searchsorted(fpr, grid + _ROUNDING, side="right") - 1
+                following = np.minimum(last + 1, len(fpr) - 1)
+                width = fpr[following] - fpr[last]
+                part = np.where(width > 0, (grid - fpr[last]) / np.where(width > 0, width, 1.0), 0.0)
+                result[row] = tpr[last] + np.clip(part, 0, 1) * (tpr[following] - tpr[last])
+    return result
+
+
+def precision_curves(is_positive: BoolArray, scores: FloatArray, weights: FloatArray, grid: FloatArray) -> FloatArray:
+    """Precision at the recalls `grid` (G,) of each weighting: weights (D, N) to (D, G).
+
+    It is the precision of the highest threshold that reaches the recall (the step function whose area is the average
+    precision); at a recall of 0 that of the highest threshold that finds anything. NaN without a positive.
+    """
+    order, last_of_tie = _ranking(scores)
+    positive, at_least = is_positive[order], np.maximum(grid, 2 * _ROUNDING) - _ROUNDING
+    result = np.full((len(weights), len(grid)), np.nan)
+    for draws in _chunks(len(weights), len(scores)):
+        ranked = weights[draws][:, order]
+        called = np.cumsum(ranked, axis=1)[:, last_of_tie]
+        found = np.cumsum(np.where(positive, ranked, 0.0), axis=1)[:, last_of_tie]
+        precision = divide(found, called)
+        for row in np.flatnonzero(found[:, -1] > 0):
+            place = np.searchsorted(found[row] / found[row, -1], at_least)
+            result[draws.start + row] = precision[row, place]
+    return result
+
+
+def _shares(ranked: FloatArray, side: BoolArray, last_of_tie: IntArray) -> FloatArray:
+    """Share of one side's weight at each threshold from the highest down, 0 first, (D, U + 1); NaN without any."""
+    count = np.cumsum(np.where(side, ranked, 0.0), axis=1)[:, last_of_tie]
+    return np.concatenate([np.zeros((len(ranked), 1)), divide(count, count[:, -1:])], axis=1)
+
+
+def _ranking(scores: FloatArray) -> tuple[IntArray, IntArray]:
+    """Images (N,) from the highest score down, and the places (U,) at which a run of equal scores ends."""
+    order = np.argsort(-scores, kind="stable")
+    return order, np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
 
 
 def _chunks(draw_count: int, image_count: int) -> list[slice]:

@@ -13,11 +13,12 @@ from tenfold.core.errors import InputError
 from tenfold.core.executor import make_executor
 from tenfold.core.processes import is_first_process, process_count
 from tenfold.core.progress import Progress
-from tenfold.core.run_record import Result, read_run_record
+from tenfold.core.run_record import Result
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.captions import class_noun, class_prompt
 from tenfold.data.subsets import nested_subset
+from tenfold.recipes.earlier_runs import refuse_other_run
 from tenfold.recipes.finetuning_images import at_most, choose_labels, label_of_each, recorded_nouns, split_tables
 from tenfold.recipes.loader import load_settings
 
@@ -141,7 +142,7 @@ def order_finetuning(
         config = config.model_copy(update={"prior_manifest": f"synthetic/{prior.name}/manifest.parquet"})
     configs = _per_class(config, label_of, chosen, prior is not None) if chosen.per_class else (config,)
     for one in configs:
-        _refuse_other_model(workspace, one, kind)
+        refuse_other_run(workspace.resolve(f"models/{one.name}"), one, kind, "model")
     counts = [
         Counter(label_of.get(image_id, "?") for image_id in ids) for ids in (config.training_ids, config.validation_ids)
     ]
@@ -246,30 +247,6 @@ def _per_class(
     from tenfold.finetuning.together import join_configs
 
     return tuple(join_configs(configs))
-
-
-def _refuse_other_model(workspace: Workspace, config: FinetuneConfig, kind: Kind) -> None:
-    """A finished model is not swept away by a command that makes another one of the same name."""
-    folder = workspace.resolve(f"models/{config.name}")
-    if not (folder / "run.json").is_file():
-        return
-    record = read_run_record(folder)
-    wanted = config.model_dump(mode="json")
-    differing = [name for name in {**wanted, **record.config} if record.config.get(name) != wanted.get(name)]
-    if record.stage == kind and not differing:
-        return
-    told = [f"{name} {_short(record.config.get(name))}, now {_short(wanted.get(name))}" for name in differing[:8]]
-    raise InputError(
-        "a model of this name was made otherwise: "
-        + (f"by {record.stage}" if record.stage != kind else "; ".join(told)),
-        where=str(folder),
-        expected="a new name, or the same settings",
-        todo="Give another --name, or delete the folder if the model is no longer wanted. Nothing was changed.",
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{len(value)} items" if isinstance(value, list | dict) and len(value) > 3 else repr(value)
 
 
 def _training_plan(config: FinetuneConfig, image_size_px: int, adapters: int) -> Any:

@@ -28,6 +28,7 @@ class BuiltinRecipe:
     name: str
     description: str
     path: Path
+    variants: tuple[str, ...]
 
 
 def builtin_recipes() -> list[BuiltinRecipe]:
@@ -35,7 +36,7 @@ def builtin_recipes() -> list[BuiltinRecipe]:
     found = []
     for path in sorted(_BUILTIN.rglob("*.yaml")):
         data = parse_mapping(path.read_text(encoding="utf-8"), path.name).data
-        found.append(BuiltinRecipe(path.stem, str(data.get("description", "")), path))
+        found.append(BuiltinRecipe(path.stem, str(data.get("description", "")), path, tuple(data.get("variants", {}))))
     return found
 
 
@@ -48,6 +49,7 @@ def load_recipe(
     name_or_path: str,
     settings: Sequence[str] | Mapping[str, Any] = (),
     *,
+    variants: Sequence[str] = (),
     mini: bool = False,
     needs_required: bool = True,
 ) -> Recipe:
@@ -55,7 +57,8 @@ def load_recipe(
 
     Args:
         settings: ``a.b=c`` texts with YAML values, or a mapping of dotted names to values.
-        mini: apply the recipe's own one-minute variant before `settings`.
+        variants: names of the recipe's own variants, applied in this order.
+        mini: apply the recipe's own one-minute variant after these and before `settings`.
         needs_required: refuse a recipe whose required settings are not given.
 
     Raises:
@@ -64,15 +67,24 @@ def load_recipe(
     path = _find(name_or_path)
     source = parse_mapping(_read(path), path.name if path.is_relative_to(_BUILTIN) else str(path))
     data, places = dict(source.data), dict(source.places)
-    variant = data.pop("mini", None)
-    required = data.pop("required", None)
+    known = data.pop("variants", None)
+    quick = data.pop("mini", None)
     faults = Faults()
+    for name in variants:
+        _apply_changes(_variant(known, name, path, faults), ("variants", name), (data, places), faults, path)
+    required = data.pop("required", None)
     if mini:
-        _apply_mini(variant, data, places, faults, path)
+        _apply_changes(quick, ("mini",), (data, places), faults, path)
+        if not isinstance(quick, dict):
+            expected = "a section `mini` of dotted names"
+            faults.add(RecipeError("the recipe has no mini variant", where=str(path), expected=expected))
     for dotted, value, where in _overrides(settings, faults):
         _set(data, places, dotted, value, where, faults)
     if needs_required:
-        _check_required(_examples(required, places, faults), data, name_or_path, faults)
+        replaced = tuple(f"{dotted}." for dotted in (quick or {})) if mini else ()  # what mini sets, nobody need give
+        asked = _examples(required, places, faults)
+        asked = {dotted: example for dotted, example in asked.items() if not f"{dotted}.".startswith(replaced)}
+        _check_required(asked, data, (name_or_path, variants), faults)
     faults.raise_if_any()
     return validate(Recipe, Source(data, places))
 
@@ -145,15 +157,32 @@ def _read(path: Path) -> str:
         raise RecipeError(f"the recipe cannot be read: {error}", where=str(path), expected="UTF-8 text") from error
 
 
-def _apply_mini(variant: Any, data: dict[str, Any], places: dict[KeyPath, str], faults: Faults, path: Path) -> None:
-    if not isinstance(variant, dict):
-        faults.add(
-            RecipeError("the recipe has no mini variant", where=str(path), expected="a section `mini` of dotted names")
+def _variant(known: Any, name: str, path: Path, faults: Faults) -> Any:
+    """The changes of a variant; a fault when the recipe has none of this name."""
+    names = list(known) if isinstance(known, dict) else []
+    if name in names:
+        return known[name]
+    faults.add(
+        RecipeError(
+            f"the recipe has no variant {name!r}",
+            where=str(path),
+            expected=f"one of {', '.join(names)}" if names else "a recipe with a section `variants`",
+            todo=_nearest(name, names),
         )
-        return
-    for dotted, value in variant.items():
-        where = places.get(("mini", dotted), str(path))
-        _set(data, places, str(dotted), value, where, faults)
+    )
+    return None
+
+
+def _apply_changes(
+    changes: Any, keys: KeyPath, target: tuple[dict[str, Any], dict[KeyPath, str]], faults: Faults, path: Path
+) -> None:
+    """Set the dotted names of a variant; `required` adds to the recipe's own. target: data and places."""
+    for dotted, value in (changes if isinstance(changes, dict) else {}).items():
+        where = target[1].get((*keys, dotted), str(path))
+        if dotted == "required" and isinstance(value, dict):
+            own = target[0].get("required")
+            value = {**own, **value} if isinstance(own, dict) else value
+        _set(*target, str(dotted), value, where, faults)
 
 
 def _overrides(settings: Sequence[str] | Mapping[str, Any], faults: Faults) -> Iterator[tuple[str, Any, str]]:
@@ -220,7 +249,11 @@ def _examples(required: Any, places: Mapping[KeyPath, str], faults: Faults) -> d
     return {}
 
 
-def _check_required(required: dict[str, Any], data: dict[str, Any], name: str, faults: Faults) -> None:
+def _check_required(
+    required: dict[str, Any], data: dict[str, Any], named: tuple[str, Sequence[str]], faults: Faults
+) -> None:
+    """named: the recipe and its variants, as the command has them."""
+    name, variants = named
     missing = {dotted: example for dotted, example in required.items() if _get(data, dotted) is None}
     if missing:
         words = " ".join(f"--set {dotted}={example}" for dotted, example in missing.items())
@@ -228,7 +261,7 @@ def _check_required(required: dict[str, Any], data: dict[str, Any], name: str, f
             RecipeError(
                 f"the recipe {name!r} needs a value for {', '.join(missing)}",
                 expected=", ".join(f"{dotted}, such as {example}" for dotted, example in missing.items()),
-                todo=f"tenfold run {name} {words}",
+                todo=" ".join(["tenfold run", name, *(f"--variant {one}" for one in variants), words]),
             )
         )
 

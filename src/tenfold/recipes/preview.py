@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,15 +11,10 @@ from tenfold.core.progress import Progress
 from tenfold.core.workspace import Workspace
 from tenfold.recipes.schema import Recipe
 from tenfold.studies import estimates
-from tenfold.studies.assembly import Waves, assemble
-from tenfold.studies.design import StudyPlan
-
-_STAGE_WORDS = {
-    "dreambooth": "fine-tunings of the base",
-    "generate": "synthetic sets",
-    "classify": "classifiers",
-    "audit": "audits",
-}
+from tenfold.studies.assembly import assemble
+from tenfold.studies.design import plan_study
+from tenfold.studies.filling import Filling
+from tenfold.studies.forecast import Forecast, forecast
 
 
 @dataclass(frozen=True)
@@ -58,27 +52,28 @@ def preview_recipe(recipe: Recipe, workers: int, progress: Progress) -> Preview:
 
 
 def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progress) -> Preview:
-    from tenfold.data.manifest import read_manifest
     from tenfold.data.splits import read_sealed_split
     from tenfold.intake.run import run as run_intake
     from tenfold.intake.split import run_split
-    from tenfold.studies.run import read_plan
+    from tenfold.studies.run import design_of, read_split_table
 
     executor = SerialExecutor()
     run_intake(recipe.intake, workspace, executor, progress)
     run_split(recipe.split, workspace, executor, progress)
     config = recipe.study_run()
-    plan = read_plan(config, workspace)
-    waves = assemble(config, plan, workspace.root_seed, workspace.path, workspace.path)
+    table = read_split_table(workspace)
+    plan = plan_study(design_of(config), table, workspace.root_seed)
+    rates = estimates.Rates()
+    waves = assemble(Filling(config, plan, workspace.root_seed, rates), workspace.path, workspace.path)
+    study = forecast(plan, waves, table, workers, rates)
     counts = read_sealed_split(workspace.resolve("data/splits.json")).counts
-    real = len(read_manifest(workspace.resolve("data/manifest.parquet")))
-    images = _synthetic_images(config.prior.images, plan)
+    real = len(table)
     rows = [
         PreviewRow("Intake", f"{real} images of {len(plan.labels)} classes", real * estimates.INTAKE_SECONDS_PER_IMAGE),
         PreviewRow("Split", _split_words(counts), 1.0),
         PreviewRow("Data checks", "duplicates, labels, confounds, power", estimates.CHECKS_SECONDS),
         PreviewRow("Intake page", "data/report/intake.html and intake.json", estimates.INTAKE_PAGE_SECONDS),
-        *_study_rows(waves, images, workers),
+        *study_rows(study),
         PreviewRow(
             "Evaluation", f"{len(plan.cells)} classifiers", len(plan.cells) * estimates.EVALUATION_SECONDS_PER_CELL
         ),
@@ -86,44 +81,21 @@ def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progr
     ]
     return Preview(
         rows=tuple(rows),
-        notes=(*recipe.trimmed, *plan.notes),
+        notes=(*recipe.trimmed, *plan.notes, study.minimum_detectable.text),
         seconds=sum(row.seconds for row in rows),
-        megabytes=_megabytes(real + images, plan),
-        synthetic_images=images,
-        cells=len(plan.cells),
-        generators=plan.generator_count,
-        basis=f"on {workers} worker{'s' if workers > 1 else ''}, from {estimates.REFERENCE}.",
+        megabytes=study.megabytes + real * rates.kilobytes_per_image / 1000,
+        synthetic_images=study.synthetic_images,
+        cells=study.cells,
+        generators=study.generators,
+        basis=f"{study.basis}.",
     )
 
 
-def _study_rows(waves: Waves, images: int, workers: int) -> list[PreviewRow]:
-    counted: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
-    for part in waves.parts:
-        for step in part.steps:
-            counted[step.stage] += 1
-            seconds[step.stage] += round(step.seconds)
-    rows = []
-    for stage, words in _STAGE_WORDS.items():
-        if counted[stage]:
-            extra = f", {images} images" if stage == "generate" else ""
-            used = min(workers, counted[stage])
-            rows.append(PreviewRow("Study", f"{counted[stage]} {words}{extra}", seconds[stage] / used))
-    return rows
-
-
-def _synthetic_images(prior_images: int, plan: StudyPlan) -> int:
-    made = sum(one.image_count for chain in plan.chains for one in chain.sets)
-    return made + (prior_images if plan.generator_count else 0)
+def study_rows(study: Forecast) -> list[PreviewRow]:
+    """A row for each stage of a study; its seconds are shared out over the workers as the whole study's are."""
+    whole = sum(row.seconds for row in study.stages) or 1.0
+    return [PreviewRow("Study", row.work, row.seconds / whole * study.seconds) for row in study.stages]
 
 
 def _split_words(counts: Mapping[str, Mapping[str, int]]) -> str:
     return ", ".join(f"{name} {sum(by_label.values())}" for name, by_label in counts.items())
-
-
-def _megabytes(images: int, plan: StudyPlan) -> float:
-    return (
-        images * estimates.KILOBYTES_PER_IMAGE / 1000
-        + plan.generator_count * estimates.MEGABYTES_PER_GENERATOR
-        + len(plan.cells) * estimates.MEGABYTES_PER_CLASSIFIER
-    )

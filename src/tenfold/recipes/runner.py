@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 from tenfold.core.config import StageConfig
+from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.executor import Executor, make_executor
 from tenfold.core.files import read_json, write_text_atomic
 from tenfold.core.progress import NullProgress, Progress, TaskProgress
-from tenfold.core.run_record import Result, read_run_record
+from tenfold.core.run_record import Result
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.evaluation.config import EvaluationConfig
@@ -25,6 +26,7 @@ from tenfold.recipes.naming import default_workspace
 from tenfold.recipes.schema import Recipe
 from tenfold.reports.config import ReportConfig
 from tenfold.studies import estimates
+from tenfold.studies.failures import failure_error
 from tenfold.studies.settings import fill_config
 
 RECIPE_FILE = "recipe.yaml"
@@ -58,6 +60,7 @@ def run(
     *,
     workspace: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    variants: Sequence[str] = (),
     mini: bool = False,
     executor: str = "processes",
     workers: int | None = None,
@@ -67,11 +70,13 @@ def run(
     Args:
         workspace: folder of the run's files; ``./tenfold-<recipe>`` when not given.
         settings: dotted names and values that replace the recipe's, such as ``{"study.seeds": 3}``.
+        variants: names of the recipe's own variants.
         executor: "processes", with `workers` of them (all usable cores when not given), or "serial".
     """
-    loaded = load_recipe(recipe, settings or {}, mini=mini)
+    loaded = load_recipe(recipe, settings or {}, variants=variants, mini=mini)
+    place = Path(workspace or default_workspace(recipe, mini=mini, variants=variants))
     with make_executor(executor, workers) as pool:
-        return run_recipe(loaded, Path(workspace or default_workspace(recipe, mini=mini)), pool, NullProgress())
+        return run_recipe(loaded, place, pool, NullProgress())
 
 
 def run_recipe(recipe: Recipe, folder: Path, executor: Executor, progress: Progress) -> RunSummary:
@@ -86,22 +91,47 @@ def run_recipe(recipe: Recipe, folder: Path, executor: Executor, progress: Progr
     )
     with workspace.lock():
         write_text_atomic(workspace.path / RECIPE_FILE, recipe_yaml(recipe))
-        stages = _stages(recipe, workspace, executor)
-        with progress.task("In all", len(stages) * _WEIGHT) as total:
-            whole = sum(stage.share for stage in stages)
-            for stage in stages:
-                weight = round(stage.share / whole * len(stages) * _WEIGHT)
-                shared = _SharedProgress(progress, total, weight)
-                result = stage.run(shared)
-                shared.end()
-                progress.log(f"{stage.name}: {'finished before' if result.was_finished else 'done'}")
+        _run_stages(_stages(recipe, workspace, executor), workspace, progress)
     return read_summary(workspace, recipe.study.name, recipe.trimmed, time.monotonic() - began)
+
+
+def run_study_stages(
+    recipe: Recipe, workspace: Workspace, executor: Executor, progress: Progress, rates: estimates.Rates | None = None
+) -> RunSummary:
+    """Study, evaluation and report of a recipe on images that are imported and split already, in a locked workspace.
+
+    Raises as `run_recipe` does.
+    """
+    began = time.monotonic()
+    _run_stages(_study_stages(recipe, workspace, executor, rates), workspace, progress)
+    return read_summary(workspace, recipe.study.name, recipe.trimmed, time.monotonic() - began)
+
+
+def _run_stages(stages: Sequence[_Stage], workspace: Workspace, progress: Progress) -> None:
+    """The stages in order. Failed parts of the study end the run only after evaluation and report of the others."""
+    failed: TenfoldError | None = None
+    with progress.task("In all", len(stages) * _WEIGHT) as total:
+        whole = sum(stage.share for stage in stages)
+        for stage in stages:
+            shared = _SharedProgress(progress, total, round(stage.share / whole * len(stages) * _WEIGHT))
+            try:
+                result = stage.run(shared)
+            except TenfoldError as error:
+                if failed is None or isinstance(error, StorageError):
+                    raise
+                raise failed from error  # what is left cannot be evaluated: the failed parts are why
+            shared.end()
+            failed = failed or failure_error(result.summary, workspace)
+            word = "finished before" if result.was_finished else "done"
+            progress.log(f"{stage.name}: {'done in part' if failed and not result.outputs else word}")
+    if failed is not None:
+        raise failed
 
 
 def read_summary(workspace: Workspace, study: str, trimmed: tuple[str, ...], seconds: float) -> RunSummary:
     """The summary of a finished run, from its files."""
     evaluation = Evaluation.from_json(read_json(workspace.path / "evaluation" / study / "evaluation.json"))
-    notes = tuple(read_run_record(workspace.path / "studies" / study).summary["notes"])
+    notes = _study_notes(workspace, study)
     return RunSummary(
         workspace=workspace.path,
         verdict=evaluation.verdict,
@@ -127,12 +157,10 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def _stages(recipe: Recipe, workspace: Workspace, executor: Executor) -> list[_Stage]:
-    from tenfold.evaluation.run import run as run_evaluation
     from tenfold.intake.checks.run import run_checks
     from tenfold.intake.run import run as run_intake
     from tenfold.intake.split import run_split
     from tenfold.reports.intake_run import run_intake_page
-    from tenfold.studies.run import run as run_study
 
     def stage(name: str, function: Callable[..., Result], config: StageConfig, share: float) -> _Stage:
         return _Stage(name, lambda progress: function(config, workspace, executor, progress), share)
@@ -142,10 +170,27 @@ def _stages(recipe: Recipe, workspace: Workspace, executor: Executor) -> list[_S
         stage("Split", run_split, recipe.split, 1),
         stage("Data checks", run_checks, recipe.checks, estimates.CHECKS_SECONDS),
         stage("Intake page", run_intake_page, recipe.intake_page, estimates.INTAKE_PAGE_SECONDS),
-        stage("Study", run_study, recipe.study_run(), 300),
-        stage("Evaluation", run_evaluation, _evaluation_config(recipe), 12),
+        *_study_stages(recipe, workspace, executor),
+    ]
+
+
+def _study_stages(
+    recipe: Recipe, workspace: Workspace, executor: Executor, rates: estimates.Rates | None = None
+) -> list[_Stage]:
+    from tenfold.evaluation.run import run as run_evaluation
+    from tenfold.studies.run import run as run_study
+
+    study, evaluation = recipe.study_run(), _evaluation_config(recipe)
+    return [
+        _Stage("Study", lambda progress: run_study(study, workspace, executor, progress, rates=rates), 300),
+        _Stage("Evaluation", lambda progress: run_evaluation(evaluation, workspace, executor, progress), 12),
         _Stage("Report", lambda progress: _run_report(recipe, workspace, executor, progress), estimates.REPORT_SECONDS),
     ]
+
+
+def _study_notes(workspace: Workspace, study: str) -> tuple[str, ...]:
+    """What the plan had to settle for."""
+    return tuple(read_json(workspace.path / "studies" / study / "plan.json")["notes"])
 
 
 def _evaluation_config(recipe: Recipe) -> EvaluationConfig:
@@ -156,7 +201,7 @@ def _evaluation_config(recipe: Recipe) -> EvaluationConfig:
 def _run_report(recipe: Recipe, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
     from tenfold.reports.run import run as run_report_stage
 
-    notes = tuple(read_run_record(workspace.path / "studies" / recipe.study.name).summary["notes"])
+    notes = _study_notes(workspace, recipe.study.name)
     filled = {"study": recipe.study.name, "command": None, "trimmed": (*recipe.trimmed, *notes)}
     config = fill_config(ReportConfig, recipe.report, "report", filled)
     return run_report_stage(config, workspace, executor, progress)

@@ -8,18 +8,21 @@ from pydantic import Field
 
 from tenfold.core.config import StageConfig
 from tenfold.evaluation.config import EvaluationConfig
+from tenfold.generation.config import Strategy
 from tenfold.intake.config import CheckConfig, IntakeConfig, SplitConfig
 from tenfold.reports.config import IntakePageConfig, ReportConfig
-from tenfold.studies.config import (
+from tenfold.studies.config import PriorConfig, StudyConfig, StudyRunConfig
+from tenfold.studies.settings import settings_of
+from tenfold.studies.stage_settings import (
     AuditSettings,
     ClassifySettings,
     FinetuneSettings,
     GenerateSettings,
-    PriorConfig,
-    StudyConfig,
-    StudyRunConfig,
+    InpaintSettings,
+    StrategySettings,
+    SuperResolutionSettings,
+    TeacherSettings,
 )
-from tenfold.studies.settings import settings_of
 
 if TYPE_CHECKING:
 
@@ -34,8 +37,8 @@ else:
 
 
 class Recipe(StageConfig):
-    """A whole run from images to the report. In YAML also: `required` (settings the user must give, with an example)
-    and `mini` (dotted names and values of the one-minute variant)."""
+    """A whole run from images to the report. In YAML also: `required` (settings the user must give, with an example),
+    `variants` (by name: dotted names and values) and `mini` (the same for the one-minute variant)."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="name of the recipe and of its workspace")
     description: str = Field("", description="one line: what the recipe does")
@@ -49,6 +52,21 @@ class Recipe(StageConfig):
     prior: PriorConfig = Field(default_factory=PriorConfig)
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
     generate: GenerateSettings = Field(default_factory=GenerateSettings)
+    inpaint: InpaintSettings | None = Field(
+        None,
+        description="fine-tuning of the painter of inpainted and outpainted sets; null: the generator of `finetune` "
+        "paints too. Its base is also who paints where nothing is fine-tuned",
+    )
+    super_resolution: SuperResolutionSettings | None = Field(
+        None, description="fine-tuning of an upscaler on each generator's images, which then enlarges its sets"
+    )
+    archive: FinetuneSettings | None = Field(
+        None, description="of the archive budget: how the base learns from images without classes; null: as finetune"
+    )
+    generate_by_strategy: dict[Strategy, StrategySettings] = Field(
+        default_factory=dict, description="strategy: settings of its sets that go before those of `generate`"
+    )
+    teacher: TeacherSettings = Field(default_factory=TeacherSettings)
     classify: ClassifySettings = Field(default_factory=ClassifySettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
@@ -63,6 +81,11 @@ class Recipe(StageConfig):
             prior=self.prior,
             finetune=self.finetune,
             generate=self.generate,
+            inpaint=self.inpaint,
+            super_resolution=self.super_resolution,
+            archive=self.archive,
+            generate_by_strategy=self.generate_by_strategy,
+            teacher=self.teacher,
             classify=self.classify,
             audit=self.audit,
         )
@@ -75,6 +98,11 @@ def recipe_schema() -> dict[str, Any]:
     schema["properties"]["required"] = {
         "type": "object",
         "description": "dotted names of settings that the user must give, each with an example",
+    }
+    schema["properties"]["variants"] = {
+        "type": "object",
+        "description": "by name: dotted names and values of a variant (--variant NAME)",
+        "additionalProperties": {"type": "object"},
     }
     schema["properties"]["mini"] = {
         "type": "object",

@@ -13,7 +13,7 @@ from tenfold.reports.contents import DataSummary, Gallery, Guard, ReportContents
 from tenfold.reports.data_summary import MANIFEST, counted_unit, summarize_data
 from tenfold.reports.gallery import NearestImage, SyntheticSet, choose_pictures
 from tenfold.reports.headline import best_control, write_headline
-from tenfold.reports.reading import StudyFiles, read_study
+from tenfold.reports.reading import StudyFiles, generator_budgets, read_study
 from tenfold.reports.record import answer_checklists, write_record
 
 PHANTOM = "phantom"
@@ -133,11 +133,10 @@ def _guards(files: StudyFiles) -> tuple[Guard, ...]:
     evaluation, manifest = files.evaluation, files.manifest
     checked = [guards.check_seal(evaluation, files.sealed), guards.check_test_reads(evaluation)]
     if manifest is not None:
-        budget = files.study_config.get("generator_budget")
         checked = [
             guards.check_groups(manifest),
             *checked,
-            guards.check_generator(None if budget is None else str(budget), files.generators, manifest),
+            guards.check_generator(generator_budgets(files), files.generators, manifest),
             guards.check_synthetic_rows(files.synthetic, manifest),
         ]
     return (

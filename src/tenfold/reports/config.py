@@ -32,3 +32,9 @@ class GalleryConfig(StageConfig):
 
     name: FolderName = Field(description="the set: a folder under synthetic/")
     pictures_per_group: int = Field(default=24, ge=1, le=600, description="images shown of each class and strategy")
+
+
+class TuningPageConfig(StageConfig):
+    """Which tuning the page tells of."""
+
+    name: FolderName = Field(description="the tuning: a folder under tuning/")

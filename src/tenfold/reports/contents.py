@@ -194,13 +194,14 @@ class ChecklistItem:
 
 @dataclass(frozen=True)
 class Headline:
-    """The top of the page."""
+    """The top of the page; `further` holds what else the verdict rests on: a choice, a margin, a wider budget."""
 
     title: str
     question: str
     verdict_title: str
     sentences: tuple[str, str]
     trimmed: tuple[str, ...]
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

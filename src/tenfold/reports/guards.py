@@ -10,13 +10,16 @@ import pandas as pd
 from tenfold.data.manifest import unpack_ancestors
 from tenfold.evaluation.contents import Evaluation
 from tenfold.reports import wording
-from tenfold.reports.contents import CountedUnit, Guard
+from tenfold.reports.contents import CountedUnit, Guard, GuardState
 from tenfold.reports.data_summary import counted_unit
+from tenfold.reports.origins import unequal_arms
 
 PREFERRED_SEEDS = 5
 _SHARED_SETTINGS = (
     "model", "pretrained", "weights", "freeze_blocks", "max_train_steps", "batch_size", "learning_rate",
-    "lr_warmup_steps", "weight_decay", "label_smoothing", "evaluate_every_steps",
+    "lr_warmup_steps", "weight_decay", "label_smoothing", "evaluate_every_steps", "train", "layer_decay", "optimizer",
+    "momentum", "lr_scheduler", "loss_weights", "gradient_clip", "ema_decay", "image_size_px", "dropout",
+    "attention_dropout", "model_options",
 )  # fmt: skip
 _GROUP_COLUMNS = ("group_id", "patient_id", "lesion_id")
 
@@ -59,23 +62,31 @@ def check_test_reads(evaluation: Evaluation) -> Guard:
     )
 
 
-def check_generator(budget: str | None, trained_on: Mapping[str, Sequence[str]], manifest: pd.DataFrame) -> Guard:
-    """Whether each generator was fitted on training images only, and on how many of them."""
+def check_generator(budgets: Sequence[str], trained_on: Mapping[str, Sequence[str]], manifest: pd.DataFrame) -> Guard:
+    """Whether each generator was fitted on images that its budget allows, and on how many of them.
+
+    budgets: those of the study's arms; under "archive" images of no split may be seen too.
+    """
     name = "The generator saw only training images of its own arm"
     if not trained_on:
         return Guard(name, "not_shown", "No generator was fitted in this study.")
-    training = _training_ids(manifest)
-    outside = {image_id for ids in trained_on.values() for image_id in ids} - training
+    seen = {image_id for ids in trained_on.values() for image_id in ids}
+    outside = seen - _training_ids(manifest)
+    if "archive" in budgets:
+        outside -= set(manifest.loc[manifest["split"].isna(), "image_id"])
     if outside:
         found = wording.counted(len(outside), "image")
         return Guard(name, "attention", f"{found} outside the training split trained it.")
     sizes = sorted({len(ids) for ids in trained_on.values()})
-    seen = wording.listed([wording.count(size) for size in sizes])
+    numbers = wording.listed([wording.count(size) for size in sizes])
     each = "each " if len(trained_on) > 1 else ""
-    fitted = f"{wording.counted(len(trained_on), 'generator')}, {each}fitted on {seen} training images and no others"
-    if budget == "strict":
+    fitted = f"{wording.counted(len(trained_on), 'generator')}, {each}fitted on {numbers} training images and no others"
+    wider = [budget for budget in budgets if budget != "strict"]
+    if not wider and budgets:
         return Guard(name, "kept", f"Strict budget: {fitted}.")
-    return Guard(name, "attention", f"Budget {budget or 'not stated'}, wider than strict: {fitted}.")
+    beside = " beside strict" if "strict" in budgets else ""
+    stated = wording.listed(wider) if wider else "not stated"
+    return Guard(name, "attention", f"Budget {stated}{beside}, wider than strict: {fitted}.")
 
 
 def check_synthetic_rows(synthetic: Mapping[str, pd.DataFrame], manifest: pd.DataFrame) -> Guard:
@@ -114,7 +125,15 @@ def check_origin(evaluation: Evaluation) -> Guard:
     if confounded:
         arms = wording.listed(wording.arm_name(arm) for arm in sorted(confounded))
         return Guard(name, "attention", f"In {arms} one class is all synthetic, another is not: origin tells it.")
-    return Guard(name, "kept", "In no arm is one class all synthetic while another has real images.")
+    kept = "In no arm is one class all synthetic while another has real images."
+    unequal = unequal_arms(evaluation.origins)
+    if not unequal:
+        return Guard(name, "kept", kept)
+    arms = wording.listed(wording.arm_name(arm) for arm in unequal)
+    is_controlled = any(design.is_origin_balanced for design in evaluation.designs)
+    control = "a control with equal shares was run" if is_controlled else "no control with equal shares was run"
+    state: GuardState = "kept" if is_controlled else "attention"
+    return Guard(name, state, f"{kept} Shares of synthetic images differ between classes in {arms}; {control}.")
 
 
 def check_equal_training(configs: Sequence[Mapping[str, Any]]) -> Guard:

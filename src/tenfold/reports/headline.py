@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tenfold.evaluation.contents import Comparison, Evaluation
 from tenfold.reports import wording
 from tenfold.reports.contents import Headline
+from tenfold.reports.qualifications import further_sentences
 
 _MOST_CLASSES_NAMED = 6
 _FEW_SEEDS = re.compile(r"Only (?P<seeds>\d+) seeds were run against \w+; at least (?P<needed>\d+) are needed\. ?")
@@ -38,6 +39,7 @@ def write_headline(
         verdict_title=wording.verdict_title(evaluation.verdict.word),
         sentences=(_finding(evaluation), _meaning(evaluation)),
         trimmed=tuple(wording.sentence(wording.plain_words(note)) for note in notes),
+        further=further_sentences(evaluation),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenfold.core.hashing import sha256_json
+
 INK = "#1f2a33"
 FAINT = "#5d6975"
 RULE = "#d9dee3"
@@ -29,10 +31,28 @@ _STYLES = {
     "hybrid_mix": ArmStyle("#44AA99", "h", "-"),
     "synthetic_only": ArmStyle("#CC79A7", "v", (0, (1, 1))),
     "fresh_real": ArmStyle("#009E73", "P", (0, (6, 2))),
+    "real_strong": ArmStyle("#004488", "s", (0, (2, 1))),
+    "real_balanced": ArmStyle("#6699CC", "d", (0, (5, 1))),
+    "hybrid_two_stage": ArmStyle("#994F00", "^", (0, (5, 1, 1, 1))),
+    "hybrid_weighted": ArmStyle("#EE7733", "o", (0, (4, 1))),
+    "hybrid_pretrained": ArmStyle("#BB5566", "v", "-"),
+    "hybrid_unfiltered": ArmStyle("#AA4466", "<", (0, (1, 1))),
+    "hybrid_balanced": ArmStyle("#CC3311", ">", (0, (3, 1))),
+    "hybrid_img2img": ArmStyle("#AA3377", "*", "-"),
+    "hybrid_inpaint": ArmStyle("#661100", "d", "-"),
+    "hybrid_in_then_outpaint": ArmStyle("#882E72", "H", (0, (4, 2))),
 }
-_OTHER = ArmStyle("#56B4E9", "X", "-")
+_OTHERS = (
+    ArmStyle("#56B4E9", "X", "-"),
+    ArmStyle("#117733", "^", (0, (4, 1))),
+    ArmStyle("#DDAA33", "s", (0, (2, 1))),
+    ArmStyle("#7A4FA3", "o", (0, (5, 2))),
+    ArmStyle("#225555", "D", (0, (1, 1))),
+    ArmStyle("#B5651D", "P", (0, (3, 1, 1, 1))),
+)
 
 
 def arm_style(arm: str) -> ArmStyle:
-    """The arm's style; arms without one of their own share the last."""
-    return _STYLES.get(arm, _OTHER)
+    """The arm's style; variants share their own arm's, arms of a recipe get one of six by their name."""
+    base = arm.partition("@")[0]
+    return _STYLES.get(base) or _OTHERS[int(sha256_json(base)[:8], 16) % len(_OTHERS)]

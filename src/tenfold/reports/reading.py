@@ -23,8 +23,8 @@ RECIPE = "recipe.yaml"
 class StudyFiles:
     """What was found; a table or record that is not there is empty or None.
 
-    `manifest` holds the real images with their sealed split. `classifiers`, `generators` and `synthetic` are keyed by
-    the folder names that the study's cells mention.
+    `manifest` holds the real images with their sealed split. `classifiers` and `synthetic` are keyed by the folder
+    names that the study's cells mention, `generators` by their folders under models/.
     """
 
     workspace: Workspace
@@ -76,7 +76,7 @@ def read_study(workspace: Workspace, study: str) -> StudyFiles:
         },
         generators={
             name: list(config["training_ids"])
-            for name in sets
+            for name in _generators(workspace, sets)
             if (config := _config(workspace.path / "models" / name)).get("training_ids")
         },
         synthetic={
@@ -86,6 +86,24 @@ def read_study(workspace: Workspace, study: str) -> StudyFiles:
         },
         recipe=_read_text(workspace.path / RECIPE),
     )
+
+
+def generator_budgets(files: StudyFiles) -> list[str]:
+    """The generator budgets of the arms with made images, the study's own where the cells do not say."""
+    cells, stated = files.cells, files.study_config.get("generator_budget")
+    if "generator_budget" in cells.columns and "strategy" in cells.columns:
+        found = sorted({str(budget) for budget in cells.loc[cells["strategy"] != "none", "generator_budget"]})
+        if found:
+            return found
+    return [] if stated is None else [str(stated)]
+
+
+def _generators(workspace: Workspace, sets: Sequence[str]) -> list[str]:
+    """Folders under models/ that drew the sets, as the sets' records say."""
+    named = [_config(workspace.path / "synthetic" / name) for name in sets]
+    places = [str(config.get(field)) for config in named for field in ("checkpoint", "adapter")]
+    found = {place.removeprefix("models/") for place in places if place.startswith("models/")}
+    return sorted({*sets, *found})
 
 
 def _read_evaluation(path: Path) -> Evaluation:

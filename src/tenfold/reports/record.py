@@ -8,7 +8,7 @@ from tenfold.evaluation.contents import Evaluation
 from tenfold.reports import wording
 from tenfold.reports.checklists import Answers, fill_checklists
 from tenfold.reports.contents import Audit, ChecklistItem, DataSummary, Record
-from tenfold.reports.reading import RECIPE, StudyFiles
+from tenfold.reports.reading import RECIPE, StudyFiles, generator_budgets
 
 _SEED_COLUMNS = ("seed_index", "subset_seed", "generator_seed", "classifier_seed")
 
@@ -52,20 +52,25 @@ def _design(files: StudyFiles) -> dict[str, str]:
     if cells.empty:
         return {}
     design = {
-        "Arms": wording.listed(wording.arm_name(arm) for arm in dict.fromkeys(cells["arm"])),
+        "Arms": wording.listed(wording.arm_name(arm) for arm in dict.fromkeys(cells["arm"]) if "@" not in arm),
         "Real images per class": wording.listed(str(size) for size in sorted(set(cells["training_size"]))),
         "Cells": f"{len(cells)} classifiers (arm x size x repetition)",
     }
+    variants = {arm for arm in cells["arm"] if "@" in arm}
+    if variants:
+        design["Variants of the grid"] = wording.listed(
+            wording.arm_name(arm) for arm in sorted(variants, key=wording.arm_order)
+        )
     synthetic = cells[cells["strategy"] != "none"]
     if len(synthetic):
         doses = synthetic[["arm", "synthetic_ratio"]].drop_duplicates().itertuples(index=False)
-        ratios = (f"{wording.arm_name(arm)} {ratio:g}" for arm, ratio in doses)
+        ratios = (f"{wording.arm_name(arm)} {ratio:g}" for arm, ratio in doses if "@" not in arm)
         design["Made images per real image"] = wording.listed(ratios)
         mixed = sorted({share for share in synthetic["synthetic_share"] if share < 1})
         if mixed:
             shares = wording.listed(f"{100 * share:.0f} %" for share in mixed)
             design["Their share of a training batch"] = shares
-        design["Generator budget"] = str(files.study_config.get("generator_budget", "not stated"))
+        design["Generator budget"] = wording.listed(generator_budgets(files) or ["not stated"])
     return design
 
 
@@ -107,7 +112,8 @@ def _claim(evaluation: Evaluation, data: DataSummary | None, record: Record, aud
     known = [value for value in visible if value is not None]
     if known:
         text = wording.size_of_difference(max(known), verdict.metric)
-        answers["21"] = (f"Not set in advance; a difference of {text} could be seen with 80 % power.", "arms")
+        planned = "Told before training from the test set's size; " if evaluation.planned else "Not set in advance; "
+        answers["21"] = (f"{planned}a difference of {text} could be seen with 80 % power.", "arms")
     if audits:
         answers["40"] = ("In part: what was trimmed, safeguards that need attention, audits of the images.", "trust")
     return answers

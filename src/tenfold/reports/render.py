@@ -10,24 +10,24 @@ from typing import Any
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
-from tenfold.evaluation.comparison import GENERATOR_FREE_FAMILY
+from tenfold.evaluation.comparison import GENERATOR_FREE_FAMILY, OTHER_ARMS_FAMILY, PRIMARY_FAMILY
 from tenfold.evaluation.contents import (
     ArmSummary,
     Comparison,
     ConfusionMatrix,
-    CurvePoint,
     Equivalents,
-    Estimate,
     OriginRow,
     SubgroupRow,
     Verdict,
 )
-from tenfold.reports import figures, wording
+from tenfold.reports import figures, study_views, wording
 from tenfold.reports.contents import Audit, ReportContents, Timings
 from tenfold.reports.headline import primary_comparisons
 from tenfold.reports.intervals import Scale, difference_scale
+from tenfold.reports.origins import unequal_arms
 from tenfold.reports.palette import arm_style
-from tenfold.reports.pictures import data_address, picture_address
+from tenfold.reports.pictures import picture_address
+from tenfold.reports.qualifications import power_sentence
 from tenfold.reports.templating import page_environment
 
 TABLE_METRICS = (
@@ -88,7 +88,6 @@ def _environment() -> Environment:
     environment = page_environment()
     environment.filters |= {"duration": duration, "mebibytes": mebibytes, "class_name": _class_name}
     environment.globals |= {
-        "arm_explanations": wording.ARM_EXPLANATIONS,
         "arm_color": lambda arm: arm_style(arm).color,
         "section_names": SECTION_NAMES,
         "share_of_row": share_of_row,
@@ -118,33 +117,41 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
     """What the templates show, picked out of the evaluation."""
     evaluation, verdict = contents.evaluation, contents.evaluation.verdict
     primary = primary_comparisons(evaluation)
-    others = [row for row in evaluation.comparisons if not row.is_primary and row.metric == verdict.metric]
-    secondary = sorted(others, key=lambda row: (row.arm != verdict.arm, wording.arm_order(row.arm)))
-    at_size = [summary for summary in evaluation.arms if summary.training_size == verdict.training_size]
-    at_size.sort(key=_by_arm)
+    secondary = study_views.forest_rows(evaluation)
+    main, variants = study_views.arm_lines(evaluation)
+    at_size = [line.summary for line in (*main, *variants)]
+    origins = [row for row in evaluation.origins if row.training_size == verdict.training_size]
+    unequal = unequal_arms(origins)
     pair = [arm for arm in (verdict.arm, contents.best_control) if arm is not None]
     curves = [curve for curve in evaluation.roc_curves if curve.training_size == verdict.training_size]
     matrices = [matrix for matrix in evaluation.confusion_matrices if matrix.training_size == verdict.training_size]
-    by_control = _by_control([*primary, *secondary], verdict)
+    by_control = _by_control(evaluation.comparisons, verdict)
     return {
         "evaluation": evaluation,
         "verdict": verdict,
         "primary": primary,
         "primary_scale": _scale(primary),
+        "power": power_sentence(evaluation, contents.unit),
         "compared": [*primary, *secondary],
         "comparison_scale": _scale([*primary, *secondary]),
         "headroom": [row for row in secondary if row.arm == HEADROOM_ARM],
-        "origins": _origins(row for row in evaluation.origins if row.training_size == verdict.training_size),
+        "origins": _origins(row for row in origins if row.arm in {line.arm for line in main} | set(unequal)),
+        "unequal": unequal,
+        "origin_balanced": study_views.origin_balanced_arms(evaluation),
         "by_control": by_control,
         "by_control_columns": sorted({name for rows in by_control.values() for name in rows}, key=wording.arm_order),
         "other_metrics": _by_metric(row for row in evaluation.comparisons if _is_primary_pair(row, verdict)),
-        "arms": at_size,
+        "arms": main,
+        "variants": variants,
+        "families": study_views.families(evaluation),
         "metrics": _shown_metrics(at_size, verdict.metric),
         "equivalents": sorted(evaluation.equivalents, key=_by_arm),
-        "curve": _learning_curve(contents),
+        "curve": study_views.learning_curve(evaluation),
+        "doses": study_views.doses(evaluation),
+        "failure_groups": study_views.failure_groups(evaluation),
         "matrices": [m for arm in pair for m in matrices if m.arm == arm],
         "roc": [
-            (label, chosen, _svg_address(figures.roc_curves(chosen)))
+            (label, chosen, study_views.svg_address(figures.roc_curves(chosen)))
             for label in evaluation.labels
             if (chosen := [c for arm in pair for c in curves if (c.arm, c.label) == (arm, label)])
         ],
@@ -158,11 +165,13 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
 def _by_control(rows: Sequence[Comparison], verdict: Verdict) -> Mapping[str, Mapping[str, Comparison]]:
     """For each arm with a generator its comparisons at the verdict's size by control, those that need none among them;
     empty where no such control was run."""
-    arms = dict.fromkeys(row.arm for row in rows if row.family == GENERATOR_FREE_FAMILY)
-    return {
-        arm: {row.control: row for row in rows if row.arm == arm and row.training_size == verdict.training_size}
-        for arm in arms
-    }
+    shown = [
+        row for row in rows
+        if row.family in (PRIMARY_FAMILY, GENERATOR_FREE_FAMILY, OTHER_ARMS_FAMILY) and row.metric == verdict.metric
+    ]  # fmt: skip
+    arms = dict.fromkeys(row.arm for row in shown if row.family == GENERATOR_FREE_FAMILY)
+    ordered = sorted(arms, key=lambda arm: (arm != verdict.arm, wording.arm_order(arm)))
+    return {arm: {row.control: row for row in shown if row.arm == arm} for arm in ordered}
 
 
 def _shown_audits(contents: ReportContents) -> list[Audit]:
@@ -207,28 +216,12 @@ def _shown_metrics(arms: Sequence[ArmSummary], primary: str) -> list[str]:
     return [name for name in dict.fromkeys((primary, *TABLE_METRICS)) if name in known]
 
 
-def _by_arm(row: ArmSummary | CurvePoint | Equivalents | OriginRow) -> tuple[int, str]:
+def _by_arm(row: ArmSummary | Equivalents | OriginRow) -> tuple[int, str]:
     return wording.arm_order(row.arm)
 
 
 def _summary(arms: Sequence[ArmSummary], arm: str) -> ArmSummary | None:
     return next((summary for summary in arms if summary.arm == arm), None)
-
-
-def _learning_curve(contents: ReportContents) -> Mapping[str, Any] | None:
-    """The figure and its table: arms by rows, sizes by columns."""
-    metric = contents.evaluation.verdict.metric
-    points = [p for p in contents.evaluation.learning_curve if p.metric == metric and p.estimate.value is not None]
-    points.sort(key=_by_arm)
-    if not points:
-        return None
-    sizes = sorted({point.training_size for point in points})
-    arms = list(dict.fromkeys(point.arm for point in points))
-    by_arm = {arm: [point for point in points if point.arm == arm] for arm in arms}
-    joined = [point for arm in arms if len(by_arm[arm]) > 1 for point in by_arm[arm]]
-    single = [point for arm in arms if len(by_arm[arm]) == 1 for point in by_arm[arm]]
-    table: dict[str, dict[int, Estimate]] = {arm: {p.training_size: p.estimate for p in by_arm[arm]} for arm in arms}
-    return {"address": _svg_address(figures.learning_curve(joined, single, metric)), "sizes": sizes, "table": table}
 
 
 def _subgroups(
@@ -246,7 +239,3 @@ def _subgroups(
 
 def _picture(folder: Path, path: str) -> str | None:
     return picture_address(folder / path)
-
-
-def _svg_address(svg: str) -> str:
-    return data_address(svg.encode("utf-8"), "image/svg+xml")

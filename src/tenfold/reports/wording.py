@@ -1,45 +1,17 @@
-"""Words and numbers as the page prints them: names of arms and metrics, figures with intervals."""
+"""Words and numbers as the page prints them: metrics, classes and figures with intervals; arms come of `arm_words`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from tenfold.evaluation.contents import Estimate, VerdictWord
+from tenfold.reports.arm_words import arm_name as arm_name
+from tenfold.reports.arm_words import arm_order as arm_order
+from tenfold.reports.arm_words import plain_words as plain_words
 
 MINUS = "\u2212"
 NO_FIGURE = "\u2013"
 
-ARM_NAMES = {
-    "real_only": "Real images only",
-    "real_transforms": "Real + transforms",
-    "real_autoencoder": "Real through the autoencoder",
-    "real_recolor": "Real in other skin tones",
-    "real_composite": "Real lesions on other images",
-    "hybrid": "Real + synthetic",
-    "hybrid_outpaint": "Real + outpainted",
-    "hybrid_mix": "Real + outpainted + composites",
-    "synthetic_only": "Synthetic only",
-    "fresh_real": "More real images (headroom)",
-}
-_ARM_PATTERN = re.compile(rf"\b({'|'.join(ARM_NAMES)})\b")
-ARM_EXPLANATIONS = {
-    "real_only": "The few real images, shown as they are.",
-    "real_transforms": "The same real images, randomly cropped, flipped, rotated and relit during training.",
-    "real_autoencoder": "As above, but part of each batch is the same real images passed through the generator's "
-    "autoencoder: shows what its blur alone does.",
-    "real_recolor": "As real + transforms, but part of each batch is the same real images with the skin in another "
-    "tone, computed without a generator.",
-    "real_composite": "As real + transforms, but part of each batch is the real lesions, cut out by their masks and "
-    "set into the surroundings of other training images, without a generator.",
-    "hybrid": "As real + transforms, but part of each batch is synthetic images.",
-    "hybrid_outpaint": "As real + transforms, but part of each batch is the real lesions, kept by their masks, in "
-    "surroundings that the generator draws without having been fine-tuned.",
-    "hybrid_mix": "As real + transforms, but part of each batch is outpainted images and composites in equal parts.",
-    "synthetic_only": "Synthetic images alone, no real image in training.",
-    "fresh_real": "As real + synthetic, but with other real images in place of the synthetic ones: "
-    "what a perfect generator could have given.",
-}
 _METRIC_NAMES = {
     "macro_auroc": "macro AUROC",
     "auroc": "AUROC",
@@ -54,6 +26,14 @@ _METRIC_NAMES = {
     "specificity": "specificity",
     "ppv": "positive predictive value",
     "npv": "negative predictive value",
+    "f1": "F1",
+    "macro_specificity": "mean specificity",
+    "macro_ppv": "mean positive predictive value",
+    "macro_npv": "mean negative predictive value",
+    "sensitivity_at_specificity": "sensitivity at 90 % specificity",
+    "macro_sensitivity_at_specificity": "mean sensitivity at 90 % specificity",
+    "top2": "top-2 accuracy",
+    "top3": "top-3 accuracy",
 }
 _METRIC_EXPLANATIONS = {
     "macro_auroc": "how often the classifier scores an image of a class above an image of another class, averaged "
@@ -65,8 +45,13 @@ _METRIC_EXPLANATIONS = {
     "brier_score": "mean squared error of the probabilities; lower is better",
     "log_loss": "surprise at the true class; lower is better",
     "expected_calibration_error": "gap between stated probability and hit rate; lower is better",
+    "top2": "the share of test images whose class is among the two most probable",
+    "top3": "the share of test images whose class is among the three most probable",
 }
-_PERCENT_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "ppv", "npv")
+_PERCENT_METRICS = (
+    "accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "ppv", "npv", "f1", "macro_specificity",
+    "macro_ppv", "macro_npv", "sensitivity_at_specificity", "macro_sensitivity_at_specificity", "top2", "top3",
+)  # fmt: skip
 _UNBOUNDED_METRICS = ("brier_score", "log_loss", "expected_calibration_error")
 _ATTRIBUTES = {
     "skin_type": "Fitzpatrick skin type",
@@ -74,7 +59,8 @@ _ATTRIBUTES = {
     "sex": "Sex",
     "site": "Body site",
     "severity": "Severity",
-    "age_group": "Age",
+    "age_band": "Age",
+    "source": "Source",
 }
 _ROMAN = ("I", "II", "III", "IV", "V", "VI")
 _VERDICT_TITLES: dict[VerdictWord, str] = {
@@ -83,25 +69,6 @@ _VERDICT_TITLES: dict[VerdictWord, str] = {
     "harms": "Synthetic images harm",
     "not_testable": "Not testable with this run",
 }
-
-
-def arm_name(arm: str) -> str:
-    """The arm in words; an unknown one by its own name.
-
-    >>> arm_name("hybrid"), arm_name("two_stage")
-    ('Real + synthetic', 'Two stage')
-    """
-    return ARM_NAMES.get(arm, arm.replace("_", " ").capitalize())
-
-
-def arm_order(arm: str) -> tuple[int, str]:
-    """Sorts arms from the fewest means to the most; unknown ones last, by name.
-
-    >>> sorted(["hybrid", "fresh_real", "other", "real_only"], key=arm_order)
-    ['real_only', 'hybrid', 'fresh_real', 'other']
-    """
-    known = list(ARM_NAMES)
-    return (known.index(arm), "") if arm in ARM_NAMES else (len(known), arm)
 
 
 def sentence(text: str) -> str:
@@ -120,15 +87,6 @@ def ended(text: str) -> str:
     ('df has 4 images.', '')
     """
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."
-
-
-def plain_words(text: str) -> str:
-    """A sentence with the arms' identifiers put into words.
-
-    >>> plain_words("hybrid is worse than real_only.")
-    'real + synthetic is worse than real images only.'
-    """
-    return _ARM_PATTERN.sub(lambda match: ARM_NAMES[match.group()].lower(), text)
 
 
 def metric_name(metric: str) -> str:
@@ -195,7 +153,7 @@ def is_in_percent(metric: str) -> bool:
 
 def is_lower_better(metric: str) -> bool:
     """Whether a smaller figure is the better one."""
-    return metric in _UNBOUNDED_METRICS
+    return metric.partition(".")[0] in _UNBOUNDED_METRICS
 
 
 def is_in_points(metric: str) -> bool:

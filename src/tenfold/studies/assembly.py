@@ -1,223 +1,86 @@
-"""From the plan to parts: the stages' configs filled with ids and seeds, in three waves."""
+"""From the plan to parts: the stages' configs filled with ids and seeds, in waves that each need the ones before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tenfold.audits.config import AuditConfig
-from tenfold.classification.config import ClassifierConfig
-from tenfold.core.seeds import derive_seed
-from tenfold.data.captions import class_noun, class_prompt
-from tenfold.finetuning.config import DreamBoothConfig
-from tenfold.generation.config import USED_BY, GenerateConfig
-from tenfold.studies import estimates
-from tenfold.studies.arms import SyntheticSet
-from tenfold.studies.config import StudyRunConfig
-from tenfold.studies.design import Cell, Chain, StudyPlan
+from tenfold.studies.filling import Filling
 from tenfold.studies.parts import Part, Step
-from tenfold.studies.settings import fill_config
-
-PRIOR_LABEL = "prior"
+from tenfold.studies.plan import Cell
 
 
 @dataclass(frozen=True)
 class Waves:
     """Parts by wave: each wave needs what the ones before it made. `needs` names, by part, the parts it builds on."""
 
-    first: tuple[Part, ...]
-    second: tuple[Part, ...]
-    third: tuple[Part, ...]
+    waves: tuple[tuple[Part, ...], ...]
     needs: Mapping[str, tuple[str, ...]]
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """All parts in order."""
-        return self.first + self.second + self.third
+        return tuple(part for wave in self.waves for part in wave)
 
 
-def assemble(config: StudyRunConfig, plan: StudyPlan, root_seed: int, workspace: Path, progress_folder: Path) -> Waves:
-    """All parts of the study, the longest first within a wave, so that the last worker does not wait long.
+@dataclass
+class _Assembly:
+    filling: Filling
+    workspace: Path
+    progress_folder: Path
+    levels: dict[str, int] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    First: prior images and sets that need no fine-tuning. Second: generators with their sets, and cells without images
-    of theirs. Third: cells with such images, and audits of the sets.
-    """
-    builder = _Builder(config, plan, root_seed, workspace, progress_folder)
-    first, second, third = [], [], []
-    if plan.generator_count and config.prior.images:
-        first.append(builder.prior())
-    fine_tuned = set()
-    for chain in plan.chains:
-        for made in chain.sets:
-            if made.strategy == "text2img":
-                fine_tuned.add(made.name)
-                second.append(builder.generator(chain, made))
-                third.append(builder.audit(chain, made))
-            else:
-                first.append(builder.synthetic_set(chain, made))
+    def add(self, name: str, steps: Sequence[Step], needs: Sequence[str] = (), *, earliest: int = 0) -> None:
+        self.levels[name] = max([earliest, *(self.levels[need] + 1 for need in needs)])
+        self.needs[name] = tuple(needs)
+        self.parts.append(Part(name, tuple(steps), self.workspace, self.progress_folder / f"{name}.fraction"))
+
+    def waves(self) -> Waves:
+        """The longest parts first within a wave, so that the last worker does not wait long."""
+        parts = sorted(self.parts, key=lambda part: (self.levels[part.name], -part.seconds, part.name))
+        levels = sorted(set(self.levels.values()))
+        waves = (tuple(part for part in parts if self.levels[part.name] == level) for level in levels)
+        return Waves(tuple(waves), self.needs)
+
+
+def assemble(filling: Filling, workspace: Path, progress_folder: Path) -> Waves:
+    """All parts of the study. Cells that need no generator fill up the wave in which generators are fitted."""
+    plan = filling.plan
+    made = _Assembly(filling, workspace, progress_folder)
+    if filling.needs_prior:
+        made.add(filling.prior_name, [filling.prior()])
+    if plan.archive_ids:
+        made.add(filling.archive_name, [filling.archive()])
+    _add_generators(made)
+    for one in plan.sets:
+        if one.name not in made.levels:
+            made.add(one.name, [filling.synthetic_set(one)], [one.generator] if one.generator else [])
+    for one in plan.sets:
+        if one.strategy == "text2img" and one.generator:
+            made.add(f"audit-{one.name}", [filling.audit(one)], [one.name])
+    for teacher in plan.teachers:
+        made.add(teacher.name, [filling.teacher(teacher)], teacher.synthetic_sets)
+    fitted = 1 if plan.generators else 0
     for cell in plan.cells:
-        (second if fine_tuned.isdisjoint(cell.synthetic_sets) else third).append(builder.cell(cell))
-    return Waves(_longest_first(first), _longest_first(second), _longest_first(third), builder.needs)
+        made.add(cell.name, [filling.cell(cell)], _needs(cell), earliest=fitted)
+    return made.waves()
 
 
-def _longest_first(parts: Sequence[Part]) -> tuple[Part, ...]:
-    return tuple(sorted(parts, key=lambda part: (-part.seconds, part.name)))
+def _add_generators(made: _Assembly) -> None:
+    """Each fine-tuning, and the sets that it draws from prompts right after it, by the same worker."""
+    for generator in made.filling.plan.generators:
+        needs = []
+        if generator.kind == "dreambooth" and made.filling.needs_prior:
+            needs.append(made.filling.prior_name)
+        if generator.budget == "archive":
+            needs.append(made.filling.archive_name)
+        drawn = [one for one in made.filling.plan.sets if one.name == generator.name]
+        steps = [*made.filling.generator(generator), *(made.filling.synthetic_set(one) for one in drawn)]
+        made.add(generator.name, steps, needs)
 
 
-class _Builder:
-    def __init__(
-        self, config: StudyRunConfig, plan: StudyPlan, root_seed: int, workspace: Path, progress_folder: Path
-    ) -> None:
-        self.config = config
-        self.plan = plan
-        self.root_seed = root_seed
-        self.workspace = workspace
-        self.progress_folder = progress_folder
-        self.needs: dict[str, tuple[str, ...]] = {}
-        self.prior_name = f"{plan.name}-prior"
-        self.base: str = getattr(config.finetune, "base_checkpoint")  # noqa: B009 (a made class: mypy knows no fields)
-
-    def prior(self) -> Part:
-        config = self._generate(
-            name=self.prior_name,
-            seed=derive_seed(self.root_seed, "prior"),
-            checkpoint=self.base,
-            prompts={PRIOR_LABEL: self._base_prompts(*self.plan.labels)},
-            skin_types=self.config.prior.skin_types,
-            images_per_class=self.config.prior.images,
-        )
-        return self._part(
-            self.prior_name, Step("generate", config, _generation_seconds(config, self.config.prior.images))
-        )
-
-    def synthetic_set(self, chain: Chain, made: SyntheticSet) -> Part:
-        """A set made of the chain's real images by the base, or by no generator."""
-        settings: dict[str, Any] = {"prompts": {}, "skin_types": None}
-        if made.strategy == "outpaint":
-            settings["prompts"] = {label: self._base_prompts(label) for label in self.plan.labels}
-        if made.strategy in ("outpaint", "recolor") and self.plan.tones:
-            settings |= {"skin_types": self.plan.tones, "recolor_to_skin_type": made.strategy == "outpaint"}
-        config = self._generate(
-            name=made.name,
-            seed=derive_seed(chain.generator_seed, made.strategy),
-            strategy=made.strategy,
-            checkpoint=self.base,
-            labels=self.plan.labels,
-            images_per_class=made.images_per_class,
-            reference_ids=made.source_ids,
-            **settings,
-        )
-        return self._part(made.name, Step("generate", config, _generation_seconds(config, made.image_count)))
-
-    def generator(self, chain: Chain, made: SyntheticSet) -> Part:
-        has_prior = self.config.prior.images > 0
-        tuned = fill_config(
-            DreamBoothConfig,
-            self.config.finetune,
-            "finetune",
-            {
-                "name": chain.name,
-                "seed": derive_seed(chain.generator_seed, "dreambooth"),
-                "training_ids": chain.training_ids,
-                "class_nouns": self.config.class_nouns,
-                "prior_manifest": f"synthetic/{self.prior_name}/manifest.parquet" if has_prior else None,
-            },
-        )
-        model = f"models/{chain.name}"
-        drawn = self._generate(
-            name=made.name,
-            seed=derive_seed(chain.generator_seed, "generate"),
-            checkpoint=model if tuned.method == "full" else self.base,
-            adapter=model if tuned.method == "lora" else None,
-            labels=self.plan.labels,
-            images_per_class=made.images_per_class,
-        )
-        images_per_step = tuned.train_batch_size + (tuned.prior_batch_size if has_prior else 0)
-        self.needs[chain.name] = (self.prior_name,) if has_prior else ()
-        return self._part(
-            chain.name,
-            Step("dreambooth", tuned, estimates.dreambooth_seconds(tuned.max_train_steps, images_per_step)),
-            Step("generate", drawn, _generation_seconds(drawn, made.image_count)),
-        )
-
-    def audit(self, chain: Chain, made: SyntheticSet) -> Part:
-        config = fill_config(
-            AuditConfig,
-            self.config.audit,
-            "audit",
-            {
-                "name": made.name,
-                "synthetic": made.name,
-                "training_ids": chain.training_ids,
-                "seed": derive_seed(chain.generator_seed, "audit"),
-            },
-        )
-        name = f"audit-{made.name}"
-        self.needs[name] = (chain.name,)
-        return self._part(name, Step("audit", config, estimates.audit_seconds(made.image_count)))
-
-    def cell(self, cell: Cell) -> Part:
-        shared = {name: getattr(cell, name) for name in _CELL_FIELDS}
-        manifests = [f"synthetic/{name}/manifest.parquet" for name in cell.synthetic_sets]
-        config = fill_config(
-            ClassifierConfig,
-            self.config.classify,
-            "classify",
-            {
-                "cell": cell.name,
-                "study": self.plan.name,
-                "labels": self.plan.labels,
-                "extra_manifests": tuple(manifests),
-                **shared,
-            },
-        )
-        self.needs[cell.name] = cell.synthetic_sets
-        seconds = estimates.classify_seconds(config.max_train_steps, config.batch_size)
-        return self._part(cell.name, Step("classify", config, seconds))
-
-    def _base_prompts(self, *labels: str) -> tuple[str, ...]:
-        """What the base, which knows no identifiers, is asked for; the classes' nouns where the recipe says nothing."""
-        if self.config.prior.prompts:
-            return self.config.prior.prompts
-        shared = getattr(self.config.finetune, "class_noun")  # noqa: B009
-        nouns = [shared] if shared else [class_noun(label, self.config.class_nouns) for label in labels]
-        return tuple(class_prompt(noun) for noun in nouns)
-
-    def _generate(self, **filled: Any) -> GenerateConfig:
-        changed = {name for name in filled if name in type(self.config.generate).model_fields}
-        settings = self.config.generate.model_copy(update={name: filled.pop(name) for name in changed})
-        strategy = filled.get("strategy", "text2img")
-        for name in type(settings).model_fields:  # a recipe's options are for the arms that have a use for them
-            if strategy not in USED_BY.get(name, (strategy,)):
-                default = type(settings).model_fields[name].get_default(call_default_factory=True)
-                settings = settings.model_copy(update={name: default})
-        return fill_config(GenerateConfig, settings, "generate", filled)
-
-    def _part(self, name: str, *steps: Step) -> Part:
-        return Part(name, steps, self.workspace, self.progress_folder / f"{name}.fraction")
-
-
-_CELL_FIELDS = (
-    "arm",
-    "training_size",
-    "synthetic_ratio",
-    "synthetic_share",
-    "strategy",
-    "generator_budget",
-    "subset_seed",
-    "generator_seed",
-    "classifier_seed",
-    "train_ids",
-    "validation_ids",
-    "extra_ids",
-    "transforms",
-)
-
-
-def _generation_seconds(config: GenerateConfig, images: int) -> float:
-    if config.strategy in estimates.SECONDS_PER_MADE_IMAGE:
-        return estimates.make_seconds(config.strategy, images)
-    steps = config.num_inference_steps or estimates.STEPS
-    return estimates.generate_seconds(images, steps, is_guided=config.guidance_scale != 1)
+def _needs(cell: Cell) -> tuple[str, ...]:
+    return (*cell.synthetic_sets, *([cell.teacher] if cell.teacher else []))

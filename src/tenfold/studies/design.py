@@ -1,29 +1,22 @@
-"""The plan of a study: cells (arm x training size x seed) and the generators they need; pure, torch-free."""
+"""The plan of a study: cells (arm x training size x seed) and what they need; pure, torch-free."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from tenfold.core.errors import DesignError, Faults
-from tenfold.studies.arms import (
-    FRESH_ARM,
-    SETS_OF_ARM,
-    SYNTHETIC_ARM,
-    UNCHANGED_ARM,
-    Arm,
-    Material,
-    SyntheticSet,
-    read_material,
-    set_name,
-)
+from tenfold.core.errors import DesignError
+from tenfold.studies.arms import ArmSpec, find_arm
+from tenfold.studies.catalog import BUILT_IN
 from tenfold.studies.draws import Draw
-
-SMALLEST_AUTOMATIC_SIZE = 5
-PREFERRED_GENERATOR_SIZE = 10
-_LISTS = ("train_ids", "validation_ids", "extra_ids", "synthetic_sets")
+from tenfold.studies.material import Material, read_material
+from tenfold.studies.plan import Cell, Generator, StudyPlan, SyntheticSet, Teacher
+from tenfold.studies.repetition import Repetition, Rules, Wanted
+from tenfold.studies.sizes import Sizes, check_sizes, choose_sizes, listed
+from tenfold.studies.soundness import check_arm, share_in_reach
+from tenfold.studies.variants import DEFAULT_DOSE, Dose
 
 
 @dataclass(frozen=True)
@@ -31,283 +24,229 @@ class Design:
     """What a study varies; sizes are real training images per class, `None` = chosen from the data."""
 
     name: str
-    arms: tuple[Arm, ...]
-    curve_arms: tuple[Arm, ...] = ()
+    arms: tuple[str, ...]
+    curve_arms: tuple[str, ...] = ()
     training_sizes: tuple[int, ...] | None = None
     synthetic_training_sizes: tuple[int, ...] | None = None
     seeds: int = 5
-    synthetic_ratio: int = 10
-    source_ratio: int | None = None
-    synthetic_share: float = 0.25
-    generator_budget: str = "strict"
+    dose: Dose = DEFAULT_DOSE
+    grid: tuple[str, ...] = ()
+    """Variants run at the grid's sizes."""
+    grid_sizes: tuple[int, ...] | None = None
+    known: Mapping[str, ArmSpec] = field(default_factory=lambda: BUILT_IN)
+    """Every arm that a name may begin with."""
     skin_types: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The sets that a repetition's cells of one size need, and their generator where a set is drawn from prompts."""
-
-    name: str
-    training_size: int
-    seed_index: int
-    generator_seed: int
-    training_ids: tuple[str, ...]
-    sets: tuple[SyntheticSet, ...]
-
-    @property
-    def text_set(self) -> SyntheticSet | None:
-        """What the fine-tuned generator draws; None where nothing is."""
-        return next((made for made in self.sets if made.strategy == "text2img"), None)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One classifier to train: an arm at a training size with one triple of seeds."""
-
-    name: str
-    arm: str
-    training_size: int
-    seed_index: int
-    subset_seed: int
-    generator_seed: int
-    classifier_seed: int
-    train_ids: tuple[str, ...]
-    validation_ids: tuple[str, ...]
-    extra_ids: tuple[str, ...] = ()
-    synthetic_sets: tuple[str, ...] = ()
-    synthetic_ratio: float = 0.0
-    synthetic_share: float = 0.0
-    strategy: str = "none"
-    generator_budget: str = "strict"
-    transforms: bool = True
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """All chains and cells of a study in the order they are run, with what had to be noted."""
-
-    name: str
-    labels: tuple[str, ...]
-    training_sizes: tuple[int, ...]
-    synthetic_training_sizes: tuple[int, ...]
-    chains: tuple[Chain, ...]
-    cells: tuple[Cell, ...]
-    tones: tuple[int, ...] = ()
-    """Skin types that sets recolor to."""
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def generator_count(self) -> int:
-        """Generators that are fine-tuned."""
-        return sum(chain.text_set is not None for chain in self.chains)
-
-    def cell_table(self) -> pd.DataFrame:
-        """One row per cell with every field of it, ids as lists: ``cells.parquet``."""
-        rows = []
-        for cell in self.cells:
-            row = {name: getattr(cell, name) for name in Cell.__dataclass_fields__ if name != "name"}
-            lists = {name: list(row[name]) for name in _LISTS}
-            rows.append({"cell": cell.name, "study": self.name, "folder": f"classifiers/{cell.name}", **row, **lists})
-        return pd.DataFrame(rows)
+    unmasked: tuple[str, ...] = ()
+    """Strategies that the recipe gives another mask than the lesion's."""
+    generator_per_class: bool = False
+    has_painter: bool = False
+    """Whether painting has a fine-tuning of its own."""
+    epochs_count: bool = False
+    """Whether arms differ in steps, so that duplicates change something."""
+    allows_confound: bool = False
+    """Whether a class may be all synthetic while another is not."""
 
 
 def plan_study(design: Design, table: pd.DataFrame, root_seed: int) -> StudyPlan:
-    """Cells and chains of `design` on a real manifest with its ``split`` column filled (train, val or test).
+    """Everything of `design` on a real manifest with its ``split`` column filled (train, val or test).
 
     Subsets nest over sizes within a seed; the validation images of a cell nest too and are at most as many per
     class as its training images. Fresh real images are further images of the same nested order, so they never
     overlap the cell's own.
 
     Raises:
-        DesignError: fewer than two classes, or sizes that the data cannot carry (with what is possible).
+        DesignError: fewer than two classes, sizes that the data cannot carry (with what is possible), or an arm that
+            cannot answer: a class without real images beside classes with some, or a share out of reach.
     """
     labels = tuple(sorted(str(label) for label in table["label"].unique()))
     if len(labels) < 2:
         raise DesignError(
             f"the data hold {len(labels)} class", expected="at least two classes", todo="name them in intake.classes"
         )
-    train = table[table["split"] == "train"]
-    validation = table[table["split"] == "val"]
+    train, validation = table[table["split"] == "train"], table[table["split"] == "val"]
     available = {label: int((train["label"] == label).sum()) for label in labels}
-    sizes, synthetic_sizes, notes = _sizes(design, available)
-    _check_sizes(sizes, available, validation, labels)
-    material = read_material(train, design.skin_types)
-    chains: list[Chain] = []
-    cells: list[Cell] = []
+    sizes, notes = choose_sizes(design.training_sizes, design.synthetic_training_sizes, design.grid_sizes, available)
+    check_sizes(sizes.training, available, validation, labels)
+    material = read_material(train, design.skin_types, design.unmasked)
+    planner = _Planner(design, sizes, material, available, notes)
     for seed_index in range(design.seeds):
-        draw = Draw(train, validation, labels, root_seed, seed_index)
-        for size in sizes:
-            arms = _arms_at(size, design, synthetic_sizes)
-            chain = _chain(size, arms, design, draw, material, notes)
-            if chain.sets:
-                chains.append(chain)
-            for arm in arms:
-                if arm == FRESH_ARM and not draw.fresh(size, design.synthetic_ratio):
-                    _note(notes, f"No fresh real images are left at {size} a class: the headroom arm is not run.")
-                elif len(made := _sets_of(arm, chain)) == len(SETS_OF_ARM[arm]):
-                    cells.append(_cell(arm, size, design, draw, made, notes))
+        planner.plan_seed(Draw(train, validation, labels, root_seed, seed_index))
+    archive = any(generator.budget == "archive" for generator in planner.generators)
     return StudyPlan(
-        design.name, labels, sizes, synthetic_sizes, tuple(chains), tuple(cells), material.tones, tuple(notes)
+        name=design.name,
+        labels=labels,
+        training_sizes=sizes.training,
+        synthetic_training_sizes=sizes.synthetic,
+        generators=tuple(planner.generators),
+        sets=tuple(planner.sets),
+        teachers=tuple(planner.teachers.values()),
+        cells=tuple(planner.cells),
+        archive_ids=tuple(sorted(material.label_of)) if archive else (),
+        tones=material.tones,
+        notes=(*notes, *_budget_notes(planner.generators)),
     )
 
 
-def _sizes(design: Design, available: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], list[str]]:
-    notes: list[str] = []
-    if design.training_sizes is not None:
-        sizes = tuple(sorted(design.training_sizes))
-    else:
-        sizes = automatic_training_sizes(min(available.values()))
+class _Planner:
+    def __init__(
+        self, design: Design, sizes: Sizes, material: Material, available: Mapping[str, int], notes: list[str]
+    ) -> None:
+        self.design = design
+        self.sizes = sizes
+        self.material = material
+        self.available = available
+        self.notes = notes
+        self.rules = Rules(design.name, design.dose, material, design.generator_per_class, design.has_painter)
+        self.generators: list[Generator] = []
+        self.sets: list[SyntheticSet] = []
+        self.teachers: dict[str, Teacher] = {}
+        self.cells: list[Cell] = []
+
+    def plan_seed(self, draw: Draw) -> None:
+        """All cells of one repetition, and what they need."""
+        repetition = Repetition(self.rules, draw)
+        wishes: list[tuple[str, ArmSpec, int, Wanted]] = []
+        for size in self.sizes.training:
+            left_out: dict[str, dict[str, None]] = {}
+            for arm in self._arms_at(size):
+                spec = find_arm(arm, self.design.known)
+                check_arm(arm, spec, self.available, allows=self.design.allows_confound)
+                wanted = self._reason(spec, draw.training(size)) or repetition.want(spec, size, self.notes)
+                if isinstance(wanted, str):
+                    left_out.setdefault(wanted, {})[arm] = None
+                elif spec.fresh and not draw.fresh(size, design_ratio(self.design.dose, spec)):
+                    self._note(f"No fresh real images are left at {size} a class: the headroom arm is not run.")
+                else:
+                    wishes.append((arm, spec, size, wanted))
+            for reason, without in left_out.items():
+                self._note(f"Not run at {size} a class: {listed(tuple(without))}, because {reason}.")
+        self.sets += repetition.sets()
+        self.generators += repetition.generators()
+        self.cells += [self._cell(arm, spec, size, repetition, wanted) for arm, spec, size, wanted in wishes]
+
+    def _arms_at(self, size: int) -> list[str]:
+        arms = list(self.design.curve_arms)
+        if size in self.sizes.synthetic:
+            arms += self.design.arms
+        if size in self.sizes.grid:
+            arms += self.design.grid
+        return list(dict.fromkeys(arms))
+
+    def _reason(self, spec: ArmSpec, training: Sequence[str]) -> str:
+        """Why an arm is not run on these images, whatever its sets; empty where it is."""
+        if spec.duplicate_real and not self.design.epochs_count:
+            return "all arms take the same optimizer steps, so that duplicates change nothing (max_train_epochs does)"
+        if spec.weighting == "teacher" and (reason := self.material.no_teacher(training)):
+            return reason
+        return self.material.no_balance(spec.balance_by) if spec.balance_by else ""
+
+    def _cell(self, arm: str, spec: ArmSpec, size: int, repetition: Repetition, wanted: Wanted) -> Cell:
+        draw, dose = repetition.draw, self.design.dose
+        own = draw.training(size)
+        train_ids = draw.training(size, spec.real_counts) if spec.real else ()
+        made, taken = repetition.taken(wanted)
+        extra = self._extra_ids(spec, size, draw)
+        name = f"{self.design.name}-{arm.replace('_', '-').replace('@', '.')}-n{size}-s{draw.seed_index}"
+        is_tuned = any(one.generator for one in made)
+        budget = dose.budget(spec) if is_tuned else "strict"
+        covered = {label for one in made for label in one.labels}
+        return Cell(
+            name=name,
+            arm=arm,
+            base_arm=spec.name,
+            description=spec.description,
+            training_size=size,
+            seed_index=draw.seed_index,
+            subset_seed=draw.seed("subset"),
+            generator_seed=draw.seed("generator"),
+            classifier_seed=draw.seed("classifier"),
+            train_ids=train_ids,
+            validation_ids=draw.validation(size),
+            extra_ids=extra,
+            budget_ids=tuple(one for one in own if made and one not in set(train_ids)),
+            synthetic_sets=tuple(one.name for one in made),
+            extra_per_class=taken,
+            generators=tuple(dict.fromkeys(one.generator for one in made if one.generator)),
+            teacher=self._teacher(spec, size, draw, made),
+            synthetic_ratio=len(extra) / len(own) if extra else _ratio(made, taken, size),
+            synthetic_share=share_in_reach(spec, dose.share(spec), draw.labels),
+            synthetic_labels=tuple(label for label in draw.labels if label in covered) if spec.synthetic_labels else (),
+            strategy="+".join(dict.fromkeys(one.strategy for one in made)) or "none",
+            generator="fine_tuned" if is_tuned else "pretrained" if _needs_base(made) else "none",
+            generator_budget=budget,
+            transforms=spec.transforms,
+            schedule=spec.schedule,
+            weighting=spec.weighting,
+            review=spec.review,
+            balance_by=spec.balance_by,
+            is_origin_balanced=spec.origin_balanced,
+            is_fresh=spec.fresh,
+            is_duplicated=spec.duplicate_real,
+        )
+
+    def _extra_ids(self, spec: ArmSpec, size: int, draw: Draw) -> tuple[str, ...]:
+        ratio = design_ratio(self.design.dose, spec)
+        if spec.duplicate_real:
+            return draw.training(size, spec.real_counts) * ratio
+        if not spec.fresh:
+            return ()
+        extra, own = draw.fresh(size, ratio), draw.training(size)
+        if len(extra) < ratio * len(own):
+            self._note(
+                f"Fresh real images (headroom) at {size} a class: {len(extra) / len(own):.1f} per training image were "
+                f"at hand, not {ratio}."
+            )
+        return extra
+
+    def _teacher(self, spec: ArmSpec, size: int, draw: Draw, made: Sequence[SyntheticSet]) -> str | None:
+        if spec.weighting != "teacher":
+            return None
+        names = tuple(one.name for one in made)
+        same = [one for one in self.teachers.values() if one.synthetic_sets == names]
+        label = f"{self.design.name}-teacher-n{size}-s{draw.seed_index}"
+        known = [one for one in self.teachers if one.startswith(label)]
+        found = next((one for one in same if one.name.startswith(label)), None)
+        if found is None:
+            name = label if not known else f"{label}-{len(known) + 1}"
+            found = Teacher(name, draw.seed("classifier"), draw.training(size), names)
+            self.teachers[name] = found
+        return found.name
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def design_ratio(dose: Dose, spec: ArmSpec) -> int:
+    """Fresh or duplicated images for each real one."""
+    return spec.ratio or dose.synthetic_ratio
+
+
+def _ratio(made: Sequence[SyntheticSet], taken: Sequence[int], size: int) -> float:
+    """Images for each real image of the training size, of the class that gets most."""
+    counts = taken or [one.images_per_class for one in made]
+    by_label: dict[str, int] = {}
+    for one, count in zip(made, counts, strict=True):
+        for label in one.labels:
+            by_label[label] = by_label.get(label, 0) + count
+    return max(by_label.values(), default=0) / size
+
+
+def _needs_base(made: Sequence[SyntheticSet]) -> bool:
+    return any(one.strategy not in ("recolor", "composite") for one in made)
+
+
+def _budget_notes(generators: Sequence[Generator]) -> list[str]:
+    budgets = {generator.budget for generator in generators}
+    notes = []
+    if "archive" in budgets:
         notes.append(
-            f"Training sizes were chosen from the data: {_listed(sizes)} images a class "
-            f"(5, 10, 20, 40, ... up to the smallest class's {min(available.values())} training images)."
+            "Budget archive: before fine-tuning, the base saw all images outside validation and test without their "
+            "classes; such arms had more than their controls, and a gain is not one of synthetic images alone."
         )
-        if min(available.values()) < SMALLEST_AUTOMATIC_SIZE:
-            small = [label for label, count in available.items() if count < SMALLEST_AUTOMATIC_SIZE]
-            notes.append(f"{_listed(small)} alone keeps the sizes this small; intake.classes can leave it out.")
-    if design.synthetic_training_sizes is not None:
-        synthetic_sizes = tuple(sorted(design.synthetic_training_sizes))
-    else:
-        below = [size for size in sizes if size <= PREFERRED_GENERATOR_SIZE]
-        synthetic_sizes = (max(below) if below else sizes[0],)
-        notes.append(f"Generators are fitted at {_listed(synthetic_sizes)} images a class.")
-    missing = sorted(set(synthetic_sizes) - set(sizes))
-    if missing:
-        raise DesignError(
-            f"synthetic_training_sizes {missing} are not among the training sizes {list(sizes)}",
-            where="study.synthetic_training_sizes",
-            expected="sizes at which the real controls are trained too",
+    if "pooled" in budgets:
+        notes.append(
+            "Budget pooled: the generator was fine-tuned on all training images with their classes; such arms had more "
+            "real images than their controls."
         )
-    return sizes, synthetic_sizes, notes
-
-
-def automatic_training_sizes(smallest_class_images: int) -> tuple[int, ...]:
-    """5, 10, 20, 40, ... up to what the smallest class holds in training; all it holds when that is below 5.
-
-    >>> automatic_training_sizes(66)
-    (5, 10, 20, 40)
-    """
-    sizes = []
-    size = SMALLEST_AUTOMATIC_SIZE
-    while size <= smallest_class_images:
-        sizes.append(size)
-        size *= 2
-    return tuple(sizes) or (max(smallest_class_images, 1),)
-
-
-def _check_sizes(
-    sizes: tuple[int, ...], available: dict[str, int], validation: pd.DataFrame, labels: Sequence[str]
-) -> None:
-    faults = Faults()
-    short = {label: count for label, count in available.items() if count < sizes[-1]}
-    if short:
-        possible = automatic_training_sizes(min(available.values())) if min(available.values()) else ()
-        counts = ", ".join(f"{label} {count}" for label, count in available.items())
-        faults.add(
-            DesignError(
-                f"{sizes[-1]} training images a class were asked for, but {_listed(tuple(short))} "
-                f"{'has' if len(short) == 1 else 'have'} fewer",
-                where="study.training_sizes",
-                expected=f"at most {min(available.values())} a class; images in the training split: {counts}",
-                todo=f"--set study.training_sizes={list(possible)}, or null to choose from the data"
-                if possible
-                else "give more images of the class, or leave it out of intake.classes",
-            )
-        )
-    held = set(validation["label"].astype(str))
-    without = tuple(label for label in labels if label not in held)
-    if without:
-        faults.add(
-            DesignError(
-                f"no validation image of {_listed(without)}", where="split", expected="at least one image a class"
-            )
-        )
-    faults.raise_if_any()
-
-
-def _arms_at(size: int, design: Design, synthetic_sizes: Sequence[int]) -> list[Arm]:
-    arms = [arm for arm in design.curve_arms]
-    if size in synthetic_sizes:
-        arms += [arm for arm in design.arms if arm not in arms]
-    return arms
-
-
-def _chain(size: int, arms: Sequence[Arm], design: Design, draw: Draw, material: Material, notes: list[str]) -> Chain:
-    """The sets that the arms need, as far as the repetition's images can give them; what they cannot is noted."""
-    name, training_ids = f"{design.name}-n{size}-s{draw.seed_index}", draw.training(size)
-    sets = []
-    left_out: dict[str, dict[Arm, None]] = {}
-    for strategy in dict.fromkeys(strategy for arm in arms for strategy in SETS_OF_ARM[arm]):
-        sources, reason = material.sources(strategy, training_ids)
-        if reason:
-            left_out.setdefault(reason, {}).update({arm: None for arm in arms if strategy in SETS_OF_ARM[arm]})
-            continue
-        if len(sources) < len(training_ids):
-            bare = len(training_ids) - len(sources)
-            _note(
-                notes,
-                f"{bare} of {len(training_ids)} training images at {size} a class have no mask: outpainting and "
-                "composites start from the others.",
-            )
-        started_from = () if strategy == "text2img" else sources
-        count = _ratio(strategy, design, material) * size
-        sets.append(SyntheticSet(set_name(name, strategy), strategy, started_from, count, len(draw.labels)))
-    for reason, without in left_out.items():
-        _note(notes, f"Not run at {size} a class: {_listed(tuple(without))}, because {reason}.")
-    return Chain(name, size, draw.seed_index, draw.seed("generator"), training_ids, tuple(sets))
-
-
-def _ratio(strategy: str, design: Design, material: Material) -> int:
-    """Images of a set for each real training image of the cell."""
-    if strategy == "text2img":
-        return design.synthetic_ratio
-    if strategy == "autoencoder":
-        return 1
-    asked = design.source_ratio or design.synthetic_ratio
-    return min(asked, len(material.tones)) if strategy == "recolor" else asked
-
-
-def _sets_of(arm: Arm, chain: Chain) -> list[SyntheticSet]:
-    return [made for made in chain.sets if made.strategy in SETS_OF_ARM[arm]]
-
-
-def _cell(arm: Arm, size: int, design: Design, draw: Draw, made: Sequence[SyntheticSet], notes: list[str]) -> Cell:
-    train_ids = draw.training(size)
-    extra = draw.fresh(size, design.synthetic_ratio) if arm == FRESH_ARM else ()
-    ratio = sum(one.images_per_class for one in made) / size
-    if arm == FRESH_ARM:
-        ratio = len(extra) / len(train_ids)
-        if ratio < design.synthetic_ratio:
-            _note(
-                notes,
-                f"Fresh real images (headroom) at {size} a class: {ratio:.1f} per training image were at hand, "
-                f"not {design.synthetic_ratio}.",
-            )
-    share = 0.0 if not made and not extra else 1.0 if arm == SYNTHETIC_ARM else design.synthetic_share
-    return Cell(
-        name=f"{design.name}-{arm.replace('_', '-')}-n{size}-s{draw.seed_index}",
-        arm=arm,
-        training_size=size,
-        seed_index=draw.seed_index,
-        subset_seed=draw.seed("subset"),
-        generator_seed=draw.seed("generator"),
-        classifier_seed=draw.seed("classifier"),
-        train_ids=() if arm == SYNTHETIC_ARM else train_ids,
-        validation_ids=draw.validation(size),
-        extra_ids=extra,
-        synthetic_sets=tuple(one.name for one in made),
-        synthetic_ratio=ratio,
-        synthetic_share=share,
-        strategy="+".join(one.strategy for one in made) or "none",
-        generator_budget=design.generator_budget,
-        transforms=arm != UNCHANGED_ARM,
-    )
-
-
-def _note(notes: list[str], note: str) -> None:
-    if note not in notes:
-        notes.append(note)
-
-
-def _listed(values: Sequence[object]) -> str:
-    words = [str(value) for value in values]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    return notes

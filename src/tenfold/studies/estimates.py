@@ -1,54 +1,69 @@
-"""Estimated seconds of a study's parts, from figures measured on one machine; they weigh progress and dry runs."""
+"""Estimated seconds of a study's parts, from figures measured on one machine or by a probe of this one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 REFERENCE = "figures measured with the embedded models at 64 px on one core of a 2-core machine"
 
-DREAMBOOTH_SECONDS_PER_IMAGE = 0.012
-"""One image of one training step, instance or prior."""
-GENERATE_SECONDS_PER_IMAGE_STEP = 0.006
-"""One guided sampling step of one image."""
-RECONSTRUCT_SECONDS_PER_IMAGE = 0.015
-SECONDS_PER_MADE_IMAGE = {"autoencoder": RECONSTRUCT_SECONDS_PER_IMAGE, "recolor": 0.004, "composite": 0.012}
-"""By strategy, where no noise is drawn."""
 STEPS = 20
 """Sampling steps where the recipe leaves them to the checkpoint."""
-CLASSIFY_SECONDS_PER_IMAGE = 0.0013
-"""One image of one training step of the embedded small net."""
-AUDIT_SECONDS_PER_IMAGE = 0.004
-START_SECONDS = 2.0
-"""Loading models and reading images, once a stage."""
 INTAKE_SECONDS_PER_IMAGE = 0.005
 CHECKS_SECONDS = 6.0
 INTAKE_PAGE_SECONDS = 3.0
 EVALUATION_SECONDS_PER_CELL = 0.1
 REPORT_SECONDS = 5.0
-KILOBYTES_PER_IMAGE = 12.0
-MEGABYTES_PER_GENERATOR = 17.0
-MEGABYTES_PER_CLASSIFIER = 2.3
 
 
-def dreambooth_seconds(steps: int, images_per_step: int) -> float:
-    """One fine-tuning."""
-    return START_SECONDS + steps * images_per_step * DREAMBOOTH_SECONDS_PER_IMAGE
+@dataclass(frozen=True)
+class Linear:
+    """Seconds of a stage: a start, and so much for each unit of its work."""
+
+    start: float
+    each: float
+
+    def seconds(self, units: float) -> float:
+        """Of so many units."""
+        return self.start + units * self.each
 
 
-def generate_seconds(images: int, steps: int, *, is_guided: bool) -> float:
-    """One set that is drawn from noise."""
-    per_step = GENERATE_SECONDS_PER_IMAGE_STEP if is_guided else GENERATE_SECONDS_PER_IMAGE_STEP / 2
-    return START_SECONDS + images * (steps * per_step + RECONSTRUCT_SECONDS_PER_IMAGE)
+@dataclass(frozen=True)
+class Rates:
+    """How fast one worker is; `basis` says where the figures come from."""
+
+    basis: str = REFERENCE
+    fine_tuning: Linear = Linear(2.0, 0.012)
+    """A unit is one image of one training step, instance or prior."""
+    drawing: Linear = Linear(2.0, 0.006)
+    """A unit is one guided sampling step of one image."""
+    decoding: float = 0.015
+    """Of one drawn image."""
+    training: Linear = Linear(2.0, 0.0013)
+    """A unit is one image of one training step of a classifier."""
+    audit: Linear = Linear(2.0, 0.004)
+    teacher: Linear = Linear(3.0, 0.004)
+    made: tuple[tuple[str, float], ...] = (("autoencoder", 0.015), ("recolor", 0.004), ("composite", 0.012))
+    """Seconds of one image, by strategy, where no noise is drawn."""
+    kilobytes_per_image: float = 12.0
+    megabytes_per_generator: float = 17.0
+    megabytes_per_classifier: float = 2.3
+
+    def fine_tuning_seconds(self, steps: int, images_per_step: int) -> float:
+        """One fine-tuning."""
+        return self.fine_tuning.seconds(steps * images_per_step)
+
+    def set_seconds(self, strategy: str, images: int, steps: int, *, is_guided: bool) -> float:
+        """One set of images; steps: of the sampler."""
+        made = dict(self.made)
+        if strategy in made:
+            return self.drawing.start + images * made[strategy]
+        passes = 2 if strategy == "in_then_outpaint" else 1
+        units = images * passes * steps * (1.0 if is_guided else 0.5)
+        return self.drawing.seconds(units) + images * self.decoding
+
+    def training_seconds(self, steps: int, images_per_step: int) -> float:
+        """One classifier."""
+        return self.training.seconds(steps * images_per_step)
 
 
-def make_seconds(strategy: str, images: int) -> float:
-    """One set by a strategy that draws no noise."""
-    return START_SECONDS + images * SECONDS_PER_MADE_IMAGE[strategy]
-
-
-def classify_seconds(steps: int, images_per_step: int) -> float:
-    """One classifier."""
-    return START_SECONDS + steps * images_per_step * CLASSIFY_SECONDS_PER_IMAGE
-
-
-def audit_seconds(images: int) -> float:
-    """One audit."""
-    return START_SECONDS + images * AUDIT_SECONDS_PER_IMAGE
+DEFAULT_RATES = Rates()

@@ -5,17 +5,30 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from tenfold.classification.config import ClassifierConfig
 from tenfold.core.config import StageConfig
-from tenfold.core.errors import StorageError, TenfoldError
+from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.executor import SerialExecutor
+from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result
 from tenfold.core.workspace import Workspace
+from tenfold.studies.cell_cache import content_key, remember, take_over
 from tenfold.studies.part_progress import PartProgress
 
-StageName = Literal["dreambooth", "generate", "classify", "audit"]
+StageName = Literal["dreambooth", "inpainting", "super_resolution", "generate", "teacher", "classify", "audit"]
+FOLDERS: Mapping[StageName, str] = {
+    "dreambooth": "models",
+    "inpainting": "models",
+    "super_resolution": "models",
+    "generate": "synthetic",
+    "teacher": "classifiers",
+    "classify": "classifiers",
+    "audit": "audits",
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,12 @@ class Step:
     stage: StageName
     config: StageConfig
     seconds: float
+
+    @property
+    def folder(self) -> str:
+        """Where the stage writes, in the workspace."""
+        config: Any = self.config
+        return f"{FOLDERS[self.stage]}/{config.cell if self.stage == 'classify' else config.name}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ def run_part(part: Part) -> Outcome:
     summaries = []
     try:
         for step in part.steps:
-            result = _stage(step.stage)(step.config, workspace, SerialExecutor(), progress)
+            result = _run_step(step, workspace, progress)
             summaries.append(dict(result.summary))
             progress.end_stage()
     except StorageError:
@@ -81,20 +100,41 @@ def run_part(part: Part) -> Outcome:
     return Outcome(part.name, tuple(summaries), tuple(progress.messages))
 
 
+def _run_step(step: Step, workspace: Workspace, progress: Progress) -> Result:
+    """The stage; a cell that equals a finished one takes over its files instead."""
+    run = _stage(step.stage)
+    if not isinstance(step.config, ClassifierConfig):
+        return run(step.config, workspace, SerialExecutor(), progress)
+    try:
+        key = content_key(step.config, workspace)
+    except DataError:  # an input is missing, which the stage tells better
+        return run(step.config, workspace, SerialExecutor(), progress)
+    result = take_over(step.config, workspace, key)
+    if result is None:
+        result = run(step.config, workspace, SerialExecutor(), progress)
+        if not result.was_finished:
+            remember(step.config, workspace, key)
+    return result
+
+
+def run_stage(name: StageName, config: StageConfig, workspace: Workspace, progress: Progress) -> Result:
+    """One stage, in this process."""
+    return _stage(name)(config, workspace, SerialExecutor(), progress)
+
+
 def _stage(name: StageName) -> Callable[..., Result]:
     """The stage's `run`, imported in the worker that needs it."""
-    if name == "dreambooth":
-        from tenfold.finetuning.dreambooth import run as run_dreambooth
+    module, function = _RUNS[name]
+    found: Callable[..., Result] = getattr(import_module(f"tenfold.{module}"), function)
+    return found
 
-        return run_dreambooth
-    if name == "generate":
-        from tenfold.generation.run import run as run_generation
 
-        return run_generation
-    if name == "classify":
-        from tenfold.classification.run import run as run_classification
-
-        return run_classification
-    from tenfold.audits.run import run as run_audit
-
-    return run_audit
+_RUNS: Mapping[StageName, tuple[str, str]] = {
+    "dreambooth": ("finetuning.dreambooth", "run"),
+    "inpainting": ("finetuning.inpainting", "run_inpainting"),
+    "super_resolution": ("finetuning.super_resolution", "run"),
+    "generate": ("generation.run", "run"),
+    "teacher": ("classification.teacher", "run"),
+    "classify": ("classification.run", "run"),
+    "audit": ("audits.run", "run"),
+}

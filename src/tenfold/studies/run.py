@@ -2,103 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from tenfold.core.errors import InputError, StageError
 from tenfold.core.executor import Executor
-from tenfold.core.files import read_json, write_atomic, write_text_atomic
+from tenfold.core.files import plain_json, read_json, write_atomic, write_json_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.data.splits import read_sealed_split, with_split
 from tenfold.studies.assembly import Waves, assemble
+from tenfold.studies.cell_cache import LINKED_FROM
 from tenfold.studies.config import StudyRunConfig
-from tenfold.studies.design import Design, StudyPlan, plan_study
+from tenfold.studies.design import Design, plan_study
+from tenfold.studies.estimates import Rates
+from tenfold.studies.failures import failures_of
+from tenfold.studies.filling import Filling
+from tenfold.studies.forecast import forecast
 from tenfold.studies.part_progress import PartWatch
 from tenfold.studies.parts import Outcome, Part, run_part
+from tenfold.studies.plan import StudyPlan
+from tenfold.studies.variants import Dose, Grid
 
 _MANIFEST = "data/manifest.parquet"
 _SPLITS = "data/splits.json"
 _WEIGHT_PER_SECOND = 10
-_SHOWN_FAILURES = 5
 
 
-def run(config: StudyRunConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
-    """Run every part of the study and write ``studies/<name>/cells.parquet`` and ``results.parquet``.
+def run(
+    config: StudyRunConfig, workspace: Workspace, executor: Executor, progress: Progress, *, rates: Rates | None = None
+) -> Result:
+    """Run every part of the study and write ``studies/<name>/``: plan.json, cells.parquet and results.parquet.
 
-    A part that fails does not stop the others; at the end the study raises and names what failed. Run again, only what
-    failed or was interrupted is done.
+    A part that fails does not stop the others. The summary's `failures` then name it and no record is written, so that
+    the next run does only what failed or was interrupted; `failures.failure_error` makes the error that tells of them.
 
     Raises:
         DesignError: the data cannot carry the design.
-        StageError: parts failed; InputError when all of them did for reasons the user can mend.
         StorageError: the disk is full, at once.
     """
     folder = f"studies/{config.name}"
     inputs = [workspace.resolve(_MANIFEST), workspace.resolve(_SPLITS)]
     stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
-    plan = read_plan(config, workspace)
-    waves = assemble(config, plan, workspace.root_seed, workspace.path, workspace.path / f".progress-{config.name}")
+    table = read_split_table(workspace)
+    plan = plan_study(design_of(config), table, workspace.root_seed)
+    filling = Filling(config, plan, workspace.root_seed, rates or Rates())
+    waves = assemble(filling, workspace.path, workspace.path / f".progress-{config.name}")
     if stage.is_finished and all(is_finished(part) for part in waves.parts):
         return stage.result()
     cells_path, results_path = stage.folder / "cells.parquet", stage.folder / "results.parquet"
+    plan_path = stage.folder / "plan.json"
+    write_json_atomic(plan_path, asdict(forecast(plan, waves, table, executor.worker_count, filling.rates)))
     _write_table(plan.cell_table(), cells_path)
     for note in plan.notes:
         progress.log(note)
     outcomes = _run_waves(waves, executor, progress)
-    _write_table(_results_table(plan, outcomes), results_path)
-    _raise_failures(outcomes, workspace)
+    results = _results_table(plan, outcomes)
+    _write_table(results, results_path)
     summary = {
         "cells": len(plan.cells),
+        "parts": len(waves.parts),
         "generators": plan.generator_count,
         "labels": list(plan.labels),
         "training_sizes": list(plan.training_sizes),
         "synthetic_training_sizes": list(plan.synthetic_training_sizes),
+        "budgets": list(plan.budgets),
+        "linked_cells": int(results[LINKED_FROM].notna().sum()),
+        "failures": failures_of(outcomes, workspace),
         "notes": list(plan.notes),
     }
-    return stage.finish([cells_path, results_path], summary)
+    if summary["failures"]:
+        return Result("study", stage.folder, {}, plain_json(summary))
+    return stage.finish([cells_path, results_path, plan_path], summary)
 
 
 def read_plan(config: StudyRunConfig, workspace: Workspace) -> StudyPlan:
     """The plan of a study on the workspace's split images. Raises DesignError when the data cannot carry it."""
-    table = with_split(read_manifest(workspace.resolve(_MANIFEST)), read_sealed_split(workspace.resolve(_SPLITS)))
-    design = Design(
+    return plan_study(design_of(config), read_split_table(workspace), workspace.root_seed)
+
+
+def read_split_table(workspace: Workspace) -> pd.DataFrame:
+    """The workspace's real manifest with its sealed ``split``."""
+    return with_split(read_manifest(workspace.resolve(_MANIFEST)), read_sealed_split(workspace.resolve(_SPLITS)))
+
+
+def design_of(config: StudyRunConfig) -> Design:
+    """What the study varies, as plain values."""
+    known = config.known_arms()
+    dose = Dose(config.synthetic_ratio, config.source_ratio, config.synthetic_share, config.generator_budget)
+    grid = Grid(config.ratios, config.shares, config.transforms_grid, config.budgets, config.grid)
+    variants = [name for arm in config.grid_arms for name in grid.variants(arm, known[arm], dose)]
+    masks = {strategy: own.model_dump().get("mask") for strategy, own in config.generate_by_strategy.items()}
+    return Design(
         name=config.name,
         arms=config.arms,
         curve_arms=config.curve_arms,
         training_sizes=config.training_sizes,
         synthetic_training_sizes=config.synthetic_training_sizes,
         seeds=config.seeds,
-        synthetic_ratio=config.synthetic_ratio,
-        source_ratio=config.source_ratio,
-        synthetic_share=config.synthetic_share,
-        generator_budget=config.generator_budget,
+        dose=dose,
+        grid=tuple(variants),
+        grid_sizes=config.grid_sizes,
+        known=known,
         skin_types=getattr(config.generate, "skin_types"),  # noqa: B009 (a made class: mypy knows no fields)
+        unmasked=tuple(strategy for strategy, mask in masks.items() if mask in ("center", "random")),
+        generator_per_class=config.generator_per_class,
+        has_painter=config.inpaint is not None,
+        epochs_count=getattr(config.classify, "max_train_epochs") is not None,  # noqa: B009
+        allows_confound=bool(getattr(config.classify, "allow_origin_confound")),  # noqa: B009
     )
-    return plan_study(design, table, workspace.root_seed)
 
 
 def is_finished(part: Part) -> bool:
     """Whether every stage of the part has left its record and its outputs; the stages themselves check the content."""
     for step in part.steps:
-        record = part.workspace / _folder(step.stage, step.config) / "run.json"
+        record = part.workspace / step.folder / "run.json"
         if not record.is_file():
             return False
         if not all((part.workspace / path).exists() for path in read_json(record).get("outputs", {})):
             return False
     return True
-
-
-def _folder(stage: str, config: Any) -> Path:
-    if stage == "classify":
-        return Path("classifiers", str(config.cell))
-    roots = {"dreambooth": "models", "generate": "synthetic", "audit": "audits"}
-    return Path(roots[stage], str(config.name))
 
 
 def _run_waves(waves: Waves, executor: Executor, progress: Progress) -> dict[str, Outcome]:
@@ -107,7 +134,7 @@ def _run_waves(waves: Waves, executor: Executor, progress: Progress) -> dict[str
     messages: set[str] = set()
     folder = waves.parts[0].progress_file.parent
     with progress.task("Study", sum(weights.values())) as task, PartWatch(folder, weights, task) as watch:
-        for wave in (waves.first, waves.second, waves.third):
+        for wave in waves.waves:
             ready = [part for part in wave if not _failed_needs(part, waves, outcomes)]
             for part in wave:
                 if part not in ready:
@@ -138,42 +165,21 @@ def _results_table(plan: StudyPlan, outcomes: Mapping[str, Outcome]) -> pd.DataF
         outcome = outcomes[cell.name]
         summary = outcome.summaries[-1] if outcome.summaries and not outcome.error else {}
         plain = {name: value for name, value in summary.items() if isinstance(value, str | int | float)}
+        plain.pop(LINKED_FROM, None)
         rows.append(
             {
                 "cell": cell.name,
                 "arm": cell.arm,
+                "base_arm": cell.base_arm,
                 "training_size": cell.training_size,
                 "seed_index": cell.seed_index,
                 "is_done": outcome.error is None,
                 "error": outcome.error,
+                LINKED_FROM: summary.get(LINKED_FROM),
                 **{f"summary.{name}": value for name, value in sorted(plain.items())},
             }
         )
     return pd.DataFrame(rows)
-
-
-def _raise_failures(outcomes: Mapping[str, Outcome], workspace: Workspace) -> None:
-    failed = [outcome for outcome in outcomes.values() if outcome.error]
-    if not failed:
-        return
-    causes = [outcome for outcome in failed if outcome.details]
-    log = workspace.path / "logs" / "failed-parts.txt"
-    write_text_atomic(log, "\n\n".join(f"{outcome.name}\n{outcome.details}" for outcome in causes) + "\n")
-    lines = [f"{outcome.name}: {outcome.error}" for outcome in causes[:_SHOWN_FAILURES]]
-    if len(causes) > _SHOWN_FAILURES:
-        lines.append(f"... and {len(causes) - _SHOWN_FAILURES} more")
-    kind = InputError if all(outcome.is_input_error for outcome in causes) else StageError
-    raise kind(
-        f"{len(failed)} of {len(outcomes)} parts of the study failed: {_listed([outcome.name for outcome in failed])}",
-        where=str(log),
-        expected="every part to finish; the others did and are kept\n" + "\n".join(lines),
-        todo="Mend the cause and run the same command again: only these are done anew.",
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_FAILURES])
-    return shown if len(names) <= _SHOWN_FAILURES else f"{shown} and {len(names) - _SHOWN_FAILURES} more"
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import DesignError
-from tenfold.data.mixing import TrainingMix
+from tenfold.data.mixing import TrainingMix, TwoStageMix, equalizing_weights
 
 REAL = [0] * 5 + [1] * 9 + [2] * 3
 EXTRA = [0] * 20 + [1] * 7 + [2] * 30
@@ -79,3 +79,62 @@ def test_shares_that_cannot_be_drawn(real: list[int], extra: list[int], share: f
 def test_synthetic_only() -> None:
     is_extra, index = TrainingMix([], EXTRA, 1.0, 9, 0).batch(0)
     assert is_extra.all() and np.bincount(np.array(EXTRA)[index]).tolist() == [3, 3, 3]
+
+
+def drawn(mix: TrainingMix | TwoStageMix, real: int, extra: int, steps: int = 1500) -> np.ndarray:
+    """Share of all draws that fell to each image."""
+    counts = np.zeros(real + extra)
+    for step in range(steps):
+        is_extra, index = mix.batch(step)
+        np.add.at(counts, np.where(is_extra, index + real, index), 1)
+    return counts / counts.sum()
+
+
+WEIGHTS = [0.0, 3.0, *[1.0] * (len(EXTRA) - 2)]
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        TrainingMix(REAL, EXTRA, 0.25, 10, 0),
+        TrainingMix(REAL, EXTRA, 0.25, 10, 0, extra_weights=WEIGHTS),
+        TrainingMix(REAL, EXTRA, 0.4, 10, 0, "uniform", [*range(1, 18)], WEIGHTS),
+        TrainingMix([0, 0, 1, *[0] * 14], [2, 2, *[1] * 55], 0.5, 10, 0),
+        TrainingMix(REAL, EXTRA, 0.0, 10, 0, "uniform"),
+    ],
+)
+def test_images_are_drawn_as_often_as_told(mix: TrainingMix) -> None:
+    shares = mix.expected_shares()
+    assert shares.sum() == pytest.approx(1) and shares[17:].sum() == pytest.approx(mix.extra_share)
+    assert np.abs(drawn(mix, 17, 57) - shares).max() < 0.012
+    if mix.extra_weights is WEIGHTS:
+        assert drawn(mix, 17, 57)[17] == 0 and shares[18] == pytest.approx(3 * shares[19])
+
+
+def test_uniform_batches_hold_classes_as_they_come() -> None:
+    shares = drawn(TrainingMix([0] * 9 + [1], [], 0.0, 16, 0, "uniform"), 10, 0)
+    assert shares[9] == pytest.approx(0.1, abs=0.01)
+
+
+def test_two_stages() -> None:
+    mix = TwoStageMix(TrainingMix(REAL, EXTRA, 1.0, 10, 0), TrainingMix(REAL, EXTRA, 0.0, 10, 0), 3)
+    assert [mix.batch(step)[0].all() for step in range(5)] == [True, True, True, False, False]
+    assert not mix.batch(3)[0].any()
+
+
+def test_values_are_drawn_equally_often_within_their_class() -> None:
+    labels, values = [0] * 10 + [1] * 4, ["light"] * 9 + ["dark"] + ["light"] * 3 + [""]
+    mix = TrainingMix(labels, [], 0.0, 8, 0, real_weights=equalizing_weights(labels, values).tolist())
+    shares = mix.expected_shares()
+    assert shares[9] == pytest.approx(0.25) and shares[:9].sum() == pytest.approx(0.25)
+    assert shares[13] == pytest.approx(0.25)
+    teacher = equalizing_weights([0, 0, 0], ["a", "a", "b"], [0.2, 0.6, 0.1])
+    assert teacher.tolist() == pytest.approx([0.25, 0.75, 1.0])
+    assert equalizing_weights([], []).tolist() == []
+
+
+def test_weights_that_leave_nothing_to_draw() -> None:
+    with pytest.raises(DesignError, match="class number 1 all have the weight 0"):
+        TrainingMix([0, 1], [], 0.0, 4, 0, real_weights=[1.0, 0.0]).batch(0)
+    with pytest.raises(DesignError, match="out of reach"):
+        TrainingMix([0, 1], [], 0.2, 4, 0, "uniform")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tenfold.core.errors import DataError
 from tenfold.core.seeds import torch_generator
-from tenfold.data.transforms import STRONG, Augmentation, augment
+from tenfold.data.transforms import PAPER, Augmentation, augment
 
 NONE = Augmentation((1, 1), (1, 1), False, False, 0.0, 0.0, 0.0, 0.0)
 
@@ -18,7 +20,7 @@ def images(count: int = 6, height: int = 16, width: int = 16) -> torch.Tensor:
 
 def test_the_generator_decides() -> None:
     batch = images()
-    first, second, other = (augment(batch, STRONG, torch_generator(seed)) for seed in (3, 3, 4))
+    first, second, other = (augment(batch, PAPER, torch_generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert first.shape == batch.shape and first.min() >= 0 and first.max() <= 1
 
@@ -52,6 +54,20 @@ def test_crops_enlarge_within_the_image() -> None:
     assert torch.allclose(span, torch.full((8,), 0.5), atol=0.03)
 
 
+def test_a_warp_shrinks_one_side_and_grows_the_other() -> None:
+    cross = torch.zeros(20, 3, 33, 33)
+    cross[:, :, 16, 16] = 1.0
+    tilted = Augmentation((1, 1), (1, 1), False, False, 0.0, 0.0, 0.0, 0.0, warp=0.2)
+    assert torch.allclose(augment(cross, tilted, torch_generator(0))[:, 0, 16, 16], torch.ones(20), atol=1e-4)
+    ramp = torch.linspace(0, 1, 33).expand(20, 3, 33, 33)
+    warped = augment(ramp, tilted, torch_generator(0))[:, 0]
+    steps = warped.diff(dim=2)[:, 16, 2:-2]
+    slopes = steps[:, -1] / steps[:, 0]
+    assert (slopes > 1.1).any() and (slopes < 0.9).any()
+    flat = replace(tilted, warp=1e-9)
+    assert torch.allclose(augment(ramp, flat, torch_generator(0)), ramp.contiguous(), atol=1e-5)
+
+
 def test_colors() -> None:
     gray = torch.full((50, 3, 4, 4), 0.5)
     brightness = augment(gray, Augmentation((1, 1), (1, 1), False, False, 0.0, 0.2, 0.0, 0.0), torch_generator(0))
@@ -63,5 +79,7 @@ def test_colors() -> None:
 def test_bad_input() -> None:
     with pytest.raises(DataError, match="out of range"):
         Augmentation(crop_scale=(0.0, 1.0))
+    with pytest.raises(DataError, match="warp in"):
+        Augmentation(warp=0.6)
     with pytest.raises(DataError, match=r"\(B, 3, H, W\)"):
-        augment(torch.zeros(2, 1, 8, 8), STRONG, torch_generator(0))
+        augment(torch.zeros(2, 1, 8, 8), PAPER, torch_generator(0))

@@ -40,7 +40,7 @@ def test_images() -> pd.DataFrame:
 def training(arm: str, **changes: Any) -> dict[str, Any]:
     """What a cell's training.json holds."""
     counts = dict.fromkeys(LABELS, 8)
-    is_synthetic = arm in ("hybrid", "synthetic_only")
+    is_synthetic = arm.startswith(("hybrid", "synthetic"))
     return {
         "settings": {
             "model": "embedded:small",
@@ -87,6 +87,28 @@ def predictions(arm: str, size: int, seed_index: int, skill: float) -> pd.DataFr
     return pd.concat([table, validation], ignore_index=True)
 
 
+def design(arm: str, **changes: Any) -> dict[str, Any]:
+    """What cells.parquet holds of an arm; of a variant such as `hybrid@r25` what its name says."""
+    base, *suffixes = arm.split("@")
+    is_drawn = base.startswith(("hybrid", "synthetic"))
+    row: dict[str, Any] = {
+        "base_arm": base, "description": f"made-up {base}", "strategy": "text2img" if is_drawn else "none",
+        "synthetic_ratio": 10.0 if is_drawn else 0.0, "synthetic_share": 0.25 if is_drawn else 0.0,
+        "transforms": "none" if base == "real_only" else "paper", "generator_budget": "strict",
+        "generator": "fine_tuned" if is_drawn else "none", "schedule": "mixed", "weighting": "none",
+        "review": "filtered", "balance_by": None, "synthetic_labels": [], "is_origin_balanced": False,
+        "is_fresh": base == "fresh_real", "is_duplicated": False,
+    }  # fmt: skip
+    for suffix in suffixes:
+        if suffix[1:].isdigit():
+            row["synthetic_ratio"] = float(suffix[1:])
+        elif suffix[1:2].isdigit():
+            row["synthetic_share"] = float(suffix[1:])
+        else:
+            row["transforms" if suffix == "strong" else "generator_budget"] = suffix
+    return {**row, **changes}
+
+
 def write_study(
     root: Path, skills: ArmSkills, *, seeds: int = 5, changes: Mapping[str, dict[str, Any]] | None = None
 ) -> list[tuple[Path, Path]]:
@@ -94,7 +116,7 @@ def write_study(
     files, cells = [], []
     for (arm, size), skill in skills.items():
         for seed_index in range(seeds):
-            cell = f"main-{arm.replace('_', '-')}-n{size}-s{seed_index}"
+            cell = f"main-{arm.replace('_', '-').replace('@', '-')}-n{size}-s{seed_index}"
             folder = root / "classifiers" / cell
             folder.mkdir(parents=True)
             predictions(arm, size, seed_index, skill).to_parquet(folder / "predictions.parquet")
@@ -102,7 +124,8 @@ def write_study(
             (folder / "training.json").write_text(json.dumps(content))
             (folder / "run.json").write_text("{}")
             files.append((folder / "predictions.parquet", folder / "training.json"))
-            cells.append({"cell": cell, "arm": arm, "training_size": size})
+            place = {"cell": cell, "arm": arm, "training_size": size, "seed_index": seed_index}
+            cells.append(place | design(arm))
     (root / "studies" / "main").mkdir(parents=True)
     pd.DataFrame(cells).to_parquet(root / "studies" / "main" / "cells.parquet")
     return files

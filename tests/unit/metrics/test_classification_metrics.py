@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tenfold.metrics import calibration, classification, ranking
+from tenfold.metrics import calibration, classification, ranking, thresholds
 from tenfold.metrics.arrays import one_weighting
-from tenfold.metrics.catalog import METRICS, per_class_metrics
+from tenfold.metrics.catalog import METRICS, catalog, per_class_metrics
 
 
 @pytest.fixture
@@ -48,16 +48,19 @@ def test_average_precision_equals_sklearn(scored: tuple[np.ndarray, ...]) -> Non
 
 def test_chunked_draws_equal_one_chunk(scored: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probs, weights = scored
-    whole = (
-        METRICS["macro_auroc"].compute(labels, probs, weights),
-        METRICS["macro_average_precision"].compute(labels, probs, weights),
-    )
-    monkeypatch.setattr(ranking, "_CHUNK_ELEMENTS", 1)
-    chunked = (
-        METRICS["macro_auroc"].compute(labels, probs, weights),
-        METRICS["macro_average_precision"].compute(labels, probs, weights),
-    )
-    np.testing.assert_allclose(whole, chunked, rtol=1e-12)
+    grid, positive = np.linspace(0, 1, 11), labels == 1
+
+    def figures() -> np.ndarray:
+        names = ("macro_auroc", "macro_average_precision", "macro_sensitivity_at_specificity")
+        curves = [
+            curve(positive, probs[:, 1], weights, grid).T for curve in (ranking.roc_curves, ranking.precision_curves)
+        ]
+        return np.concatenate([[METRICS[name].compute(labels, probs, weights) for name in names], *curves])
+
+    whole = figures()
+    for module in (ranking, thresholds):
+        monkeypatch.setattr(module, "_CHUNK_ELEMENTS", 1)
+    np.testing.assert_allclose(whole, figures(), rtol=1e-12)
 
 
 def test_auroc_is_undefined_without_a_side() -> None:
@@ -136,3 +139,41 @@ def test_catalog_names_every_metric_by_its_key() -> None:
     assert all(name == metric.name for name, metric in METRICS.items())
     assert METRICS["accuracy"].point(labels, probs) == pytest.approx(2 / 3)
     assert per_class_metrics(1, "df")["sensitivity.df"].point(labels, probs) == pytest.approx(0.5)
+
+
+def test_top_k_equals_sklearn(scored: tuple[np.ndarray, ...]) -> None:
+    labels, _, weights = scored
+    probs = np.random.default_rng(5).dirichlet(np.ones(3), len(labels))
+    for k in (1, 2):
+        expected = reference.top_k_accuracy_score(labels, probs, k=k, sample_weight=weights[0])
+        assert classification.TopK(k)(labels, probs, weights)[0] == pytest.approx(expected)
+    # of equals the first classes count, as in the decision
+    even = np.full((3, 3), 1 / 3)
+    assert classification.TopK(2)(np.arange(3), even, one_weighting(3))[0] == pytest.approx(2 / 3)
+
+
+def test_catalog_holds_every_figure_of_a_class_and_top_k_only_where_it_says_something() -> None:
+    labels = np.arange(80) % 4
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), 80)
+    found = catalog(("a", "b", "c", "d"))
+    assert {"top2", "top3", "f1.d", "average_precision.a", "brier_score.b", "macro_npv"} <= set(found)
+    assert set(METRICS) <= set(found) and all(name == metric.name for name, metric in found.items())
+    assert not {"top2", "top3"} & set(catalog(("a", "b"))) and "top3" not in catalog(("a", "b", "c"))
+    for name, metric in found.items():
+        value = metric.point(labels, probs)
+        assert np.isfinite(value) and (not metric.is_share or 0 <= value <= 1), name
+    specificity = np.mean([found[f"specificity.{label}"].point(labels, probs) for label in "abcd"])
+    assert found["macro_specificity"].point(labels, probs) == pytest.approx(specificity)
+
+
+def test_precision_curves_follow_sklearns(scored: tuple[np.ndarray, ...]) -> None:
+    labels, probs, weights = scored
+    grid = np.linspace(0, 1, 21)
+    found = ranking.precision_curves(labels == 1, probs[:, 1], weights, grid)
+    for row, weight in zip(found, weights, strict=True):
+        precision, recall, _ = reference.precision_recall_curve(labels == 1, probs[:, 1], sample_weight=weight)
+        # from the highest threshold down, without the point (0, 1) that scikit-learn appends
+        precision, recall = precision[-2::-1], recall[-2::-1]
+        expected = [precision[np.flatnonzero(recall >= max(at, 1e-9) - 1e-9)[0]] for at in grid]
+        np.testing.assert_allclose(row, expected)
+    assert np.isnan(ranking.precision_curves(labels == 5, probs[:, 1], weights, grid)).all()

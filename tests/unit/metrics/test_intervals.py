@@ -86,6 +86,20 @@ def test_shares_stay_in_range_and_use_wilson_at_the_edge() -> None:
     assert np.isnan(bootstrap.crossed_share_interval(missing, draws, boundary_count=8).low)
 
 
+def test_errors_get_an_interval_on_the_log_scale() -> None:
+    rng = np.random.default_rng(3)
+    draws = bootstrap.PatientDraws(np.ones((101, 30)), 30, 28)
+    figure = bootstrap.Draws(np.array([0.30, 0.36, 0.33]), rng.normal(0.33, 0.05, (3, 100)))
+    plain, found = bootstrap.crossed_interval(figure, draws), bootstrap.crossed_error_interval(figure, draws)
+    half = (plain.high - plain.low) / 2
+    assert (found.low, found.high) == pytest.approx((0.33 * np.exp(-half / 0.33), 0.33 * np.exp(half / 0.33)))
+    assert found.value == plain.value and found.p_value == plain.p_value and "log scale" in found.method
+    nothing = bootstrap.Draws(np.zeros(3), np.zeros((3, 100)))
+    assert bootstrap.crossed_error_interval(nothing, draws).low == 0.0
+    missing = bootstrap.Draws(np.full(3, np.nan), np.full((3, 100), np.nan))
+    assert np.isnan(bootstrap.crossed_error_interval(missing, draws).low)
+
+
 def test_a_few_undefined_draws_are_left_out_and_many_undo_the_interval() -> None:
     rng = np.random.default_rng(0)
     draws = bootstrap.PatientDraws(np.ones((101, 50)), 50, 48)

@@ -46,6 +46,58 @@ def test_required_settings_are_asked_for_with_an_example() -> None:
     assert load_recipe("folder", needs_required=False).name == "folder"
 
 
+def test_an_unknown_arm_is_named_with_its_nearest() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo", ["study.arms=[hybird]"])
+    assert "no arm 'hybird', did you mean 'hybrid'?" in caught.value.expected
+
+
+_VARIED = """name: mine
+required:
+  intake.source: /data/a
+study:
+  seeds: 3
+variants:
+  longer:
+    description: ten repetitions
+    study.seeds: 10
+  lists:
+    required:
+      split.id_column: md5hash
+    study.define.half: {like: hybrid, share: 0.5}
+mini:
+  study.seeds: 1
+"""
+
+
+def test_variants_go_over_the_recipe_and_under_mini_and_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, _VARIED)
+    settings = {"intake.source": "/data/b"}
+    assert load_recipe(path, settings).study.seeds == 3
+    longer = load_recipe(path, settings, variants=["longer"])
+    assert (longer.study.seeds, longer.description) == (10, "ten repetitions")
+    assert load_recipe(path, settings, variants=["longer"], mini=True).study.seeds == 1
+    assert load_recipe(path, {**settings, "study.seeds": 7}, variants=["longer"]).study.seeds == 7
+    both = load_recipe(path, {**settings, "split.id_column": "md5"}, variants=["longer", "lists"])
+    assert both.study.arm("half").share == 0.5 and both.study.seeds == 10
+
+
+def test_a_variant_asks_for_what_it_needs_besides(tmp_path: Path) -> None:
+    path = written(tmp_path, _VARIED)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, variants=["lists"])
+    assert "intake.source, split.id_column" in caught.value.what
+    assert f"tenfold run {path} --variant lists --set intake.source=/data/a" in caught.value.todo
+
+
+def test_an_unknown_variant_is_named_with_its_nearest(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no variant 'list'") as caught:
+        load_recipe(written(tmp_path, _VARIED), {"intake.source": "/data/b"}, variants=["list"])
+    assert caught.value.todo == "Did you mean 'lists'?" and "longer, lists" in caught.value.expected
+    with pytest.raises(RecipeError, match="no variant 'code'"):
+        load_recipe("demo", variants=["code"])
+
+
 @pytest.mark.parametrize(
     ("settings", "what", "todo"),
     [
@@ -57,7 +109,6 @@ def test_required_settings_are_asked_for_with_an_example() -> None:
         (["study.seeds"], "a setting without `=`", ""),
         (["study..seeds=3"], "'study..seeds' is no dotted name", ""),
         (["study.seeds.deep=3"], "study.seeds is a value, not a section", ""),
-        (["study.arms=[hybird]"], "study.arms.0 is 'hybird'", "Did you mean 'hybrid'?"),
         (["study.arms=[1"], "this is not readable as YAML", ""),
     ],
 )

@@ -51,11 +51,32 @@ def test_the_seal_is_compared(sealed: dict[str, str] | None, state: str) -> None
 def test_a_generator_that_saw_test_images_is_told(files: StudyFiles) -> None:
     manifest = real(files)
     train, test = (manifest.loc[manifest["split"] == split, "image_id"].tolist() for split in ("train", "test"))
-    assert guards.check_generator("strict", {"a": train}, manifest).state == "kept"
-    assert guards.check_generator("pooled", {"a": train}, manifest).state == "attention"
-    found = guards.check_generator("strict", {"a": [*train, test[0]]}, manifest)
+    assert guards.check_generator(["strict"], {"a": train}, manifest).state == "kept"
+    wider = guards.check_generator(["pooled", "strict"], {"a": train}, manifest)
+    assert (wider.state, "Budget pooled beside strict" in wider.text) == ("attention", True)
+    found = guards.check_generator(["strict"], {"a": [*train, test[0]]}, manifest)
     assert (found.state, "1 image outside" in found.text) == ("attention", True)
-    assert guards.check_generator("strict", {}, manifest).state == "not_shown"
+    assert guards.check_generator(["strict"], {}, manifest).state == "not_shown"
+
+
+def test_an_archive_may_hold_images_of_no_split_but_no_test_image(files: StudyFiles) -> None:
+    manifest = real(files)
+    ids = manifest["image_id"].tolist()
+    unsplit = manifest.assign(split=manifest["split"].where(manifest["image_id"] != ids[0]))
+    train = manifest.loc[manifest["split"] == "train", "image_id"].tolist()
+    seen = {"a": [ids[0], *train]}
+    assert "outside" not in guards.check_generator(["archive"], seen, unsplit).text
+    assert "1 image outside" in guards.check_generator(["strict"], seen, unsplit).text
+    test = manifest.loc[manifest["split"] == "test", "image_id"].tolist()
+    assert "1 image outside" in guards.check_generator(["archive"], {"a": [test[0]]}, unsplit).text
+
+
+def test_unequal_shares_want_a_control_with_equal_ones() -> None:
+    evaluation = make_evaluation()
+    first, *rest = (row for row in evaluation.origins if row.arm == "hybrid")
+    origins = (replace(first, synthetic_images=2 * first.synthetic_images), *rest)
+    found = guards.check_origin(replace(evaluation, origins=origins))
+    assert (found.state, "no control with equal shares" in found.text) == ("attention", True)
 
 
 def test_synthetic_rows_are_checked(files: StudyFiles) -> None:

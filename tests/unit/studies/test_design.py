@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from hashlib import sha256
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tenfold.core.errors import DesignError, TenfoldError
-from tenfold.data.manifest import make_manifest
-from tenfold.studies.arms import Arm
-from tenfold.studies.design import Design, StudyPlan, automatic_training_sizes, plan_study
-
-ARMS: tuple[Arm, ...] = (
-    "real_only", "real_transforms", "real_autoencoder", "hybrid", "synthetic_only", "fresh_real"
-)  # fmt: skip
-CURVE: tuple[Arm, ...] = ("real_only", "real_transforms")
-
-
-def made_up_table(train: int = 40, validation: int = 12, test: int = 10, labels: tuple[str, ...] = ("a", "b")) -> Any:
-    """Real rows with a split; one patient an image. Perceptual hashes lie far apart."""
-    rows = []
-    for label in labels:
-        for split, count in (("train", train), ("val", validation), ("test", test)):
-            for index in range(count):
-                digest = sha256(f"{label}-{split}-{index}".encode()).hexdigest()
-                rows.append(
-                    {
-                        "image_id": digest[:16],
-                        "path": f"data/images/{digest[:16]}.png",
-                        "label": label,
-                        "source": "real",
-                        "split": split,
-                        "patient_id": f"p-{digest[:8]}",
-                        "width_px": 64,
-                        "height_px": 64,
-                        "sha256": digest,
-                        "phash": digest[16:32],
-                    }
-                )
-    return make_manifest(rows)
-
-
-def made_up_plan(**changes: Any) -> StudyPlan:
-    design: dict[str, Any] = {
-        "name": "main",
-        "arms": ARMS,
-        "curve_arms": CURVE,
-        "training_sizes": (4, 8, 16),
-        "synthetic_training_sizes": (4,),
-        "seeds": 3,
-        "synthetic_ratio": 2,
-    }
-    return plan_study(Design(**{**design, **changes}), made_up_table(), root_seed=7)
-
-
-def split_of(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(table["image_id"].astype(str), table["split"].astype(str), strict=True))
+from tenfold.studies.design import Design, plan_study
+from tenfold.studies.plan import StudyPlan
+from tenfold.studies.sizes import automatic_training_sizes
+from tenfold.studies.variants import Dose
+from tests.study_tables import ARMS, CURVE, made_up_plan, made_up_table, split_of
 
 
 def test_cells_per_arm_and_size() -> None:
@@ -67,7 +21,7 @@ def test_cells_per_arm_and_size() -> None:
     expected = {(arm, size): 3 for arm in CURVE for size in (4, 8, 16)} | {(arm, 4): 3 for arm in ARMS}
     assert dict(counted) == expected
     assert len({cell.name for cell in plan.cells}) == len(plan.cells)
-    assert [chain.name for chain in plan.chains] == ["main-n4-s0", "main-n4-s1", "main-n4-s2"]
+    assert [generator.name for generator in plan.generators] == ["main-n4-s0", "main-n4-s1", "main-n4-s2"]
 
 
 def test_images_of_a_cell_never_overlap_and_stay_in_their_split() -> None:
@@ -81,10 +35,10 @@ def test_images_of_a_cell_never_overlap_and_stay_in_their_split() -> None:
 
 def test_generators_see_exactly_their_cells_training_images() -> None:
     plan = made_up_plan()
-    for chain in plan.chains:
-        cells = [cell for cell in plan.cells if cell.synthetic_sets == (chain.name,) and cell.arm == "hybrid"]
+    for generator in plan.generators:
+        cells = [cell for cell in plan.cells if cell.generators == (generator.name,) and cell.arm == "hybrid"]
         assert cells
-        assert all(set(cell.train_ids) == set(chain.training_ids) for cell in cells)
+        assert all(set(cell.train_ids) == set(generator.training_ids) for cell in cells)
 
 
 def test_sizes_nest_within_a_seed() -> None:
@@ -119,7 +73,7 @@ def test_arm_settings() -> None:
     assert (cells["synthetic_only"].train_ids, cells["synthetic_only"].synthetic_share) == ((), 1.0)
     assert cells["real_autoencoder"].synthetic_sets == ("main-n4-s0-autoencoder",)
     assert len(cells["fresh_real"].extra_ids) == 2 * len(cells["fresh_real"].train_ids)
-    assert [arm for arm, cell in cells.items() if not cell.transforms] == ["real_only"]
+    assert [arm for arm, cell in cells.items() if cell.transforms == "none"] == ["real_only"]
 
 
 def test_the_same_request_gives_the_same_plan_whatever_the_row_order() -> None:
@@ -160,7 +114,7 @@ def test_automatic_training_sizes(smallest: int, sizes: tuple[int, ...]) -> None
 
 
 def test_headroom_is_noted_when_short_and_dropped_when_nothing_is_left() -> None:
-    short = made_up_plan(training_sizes=(20,), synthetic_training_sizes=(20,), synthetic_ratio=10)
+    short = made_up_plan(training_sizes=(20,), synthetic_training_sizes=(20,), dose=Dose())
     assert any("1.0 per training image" in note for note in short.notes)
     without = made_up_plan(training_sizes=(40,), synthetic_training_sizes=(40,))
     assert all(cell.arm != "fresh_real" for cell in without.cells)
@@ -189,8 +143,8 @@ def masked_plan(modality: str | None = "dermatoscopic", unmasked: tuple[str, ...
 
 
 def test_sets_of_real_images_start_from_the_cells_own() -> None:
-    plan = masked_plan(source_ratio=3)
-    sets = {made.name: made for chain in plan.chains for made in chain.sets}
+    plan = masked_plan(dose=Dose(source_ratio=3))
+    sets = {made.name: made for made in plan.sets}
     assert plan.generator_count == 0
     for cell in plan.cells:
         for name in cell.synthetic_sets:
@@ -200,7 +154,7 @@ def test_sets_of_real_images_start_from_the_cells_own() -> None:
     assert cells["hybrid_mix"].synthetic_sets == ("main-n4-s0-outpaint", "main-n4-s0-composite")
     assert (cells["hybrid_mix"].synthetic_ratio, cells["hybrid_mix"].strategy) == (6.0, "outpaint+composite")
     assert {cell.synthetic_share for cell in plan.cells if cell.synthetic_sets} == {0.25}
-    assert all(cell.transforms for cell in plan.cells)
+    assert {cell.transforms for cell in plan.cells} == {"paper"}
 
 
 def test_recoloring_gives_each_skin_type_once() -> None:
@@ -214,7 +168,7 @@ def test_without_masks_the_arms_are_left_out_and_it_is_told() -> None:
     assert {cell.arm for cell in plan.cells} == {"real_transforms", "real_recolor"}
     (note,) = plan.notes
     assert note == (
-        "Not run at 4 a class: hybrid_outpaint, hybrid_mix and real_composite, because no training image of b has a "
+        "Not run at 4 a class: hybrid_outpaint, real_composite and hybrid_mix, because no training image of b has a "
         "mask of its lesion."
     )
 
@@ -222,13 +176,13 @@ def test_without_masks_the_arms_are_left_out_and_it_is_told() -> None:
 def test_where_some_images_lack_masks_the_others_are_taken() -> None:
     table = made_up_table()
     table["mask_path"] = "data/masks/" + table["image_id"]
-    design = Design("main", ("hybrid_outpaint",), (), (4,), (4,), seeds=1, source_ratio=2)
-    (whole,) = plan_study(design, table, 7).chains
-    bare = whole.training_ids[0]
+    design = Design("main", ("hybrid_outpaint",), (), (4,), (4,), seeds=1, dose=Dose(source_ratio=2))
+    (whole,) = plan_study(design, table, 7).sets
+    bare = whole.source_ids[0]
     table["mask_path"] = table["mask_path"].mask(table["image_id"] == bare)
     plan = plan_study(design, table, 7)
-    ((made,),) = (chain.sets for chain in plan.chains)
-    assert made.source_ids == whole.training_ids[1:] and made.image_count == 16
+    (made,) = plan.sets
+    assert made.source_ids == whole.source_ids[1:] and made.image_count == 16
     assert "1 of 8 training images at 4 a class have no mask" in plan.notes[0]
 
 

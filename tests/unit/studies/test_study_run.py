@@ -16,10 +16,9 @@ from tenfold.core.run_record import begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.studies import parts
 from tenfold.studies.config import StudyRunConfig
+from tenfold.studies.failures import failure_error
 from tenfold.studies.run import run
 from tests.tiny_data import make_tiny_workspace
-
-FOLDERS = {"dreambooth": "models", "generate": "synthetic", "audit": "audits", "classify": "classifiers"}
 
 
 class StandIns:
@@ -29,13 +28,13 @@ class StandIns:
         self.faults: dict[str, Exception] = {}
         self.ran: list[str] = []
 
-    def stage(self, name: str) -> Callable[..., Any]:
+    def stage(self, name: parts.StageName) -> Callable[..., Any]:
         def act(config: Any, workspace: Workspace, executor: Any, progress: Any) -> Any:
             folder = getattr(config, "cell", None) or config.name
-            begun = begin_stage(workspace, name, f"{FOLDERS[name]}/{folder}", config, [], seed=0)
+            begun = begin_stage(workspace, name, f"{parts.FOLDERS[name]}/{folder}", config, [], seed=0)
             if begun.is_finished:
                 return begun.result()
-            self.ran.append(f"{FOLDERS[name]}/{folder}")
+            self.ran.append(f"{parts.FOLDERS[name]}/{folder}")
             with progress.task(folder, 2) as task:
                 task.advance(2)
             progress.log("the same words from every part")
@@ -105,25 +104,26 @@ def test_a_lost_part_is_made_again(tiny: Workspace, stages: StandIns) -> None:
 
 def test_a_failed_cell_does_not_stop_the_others(tiny: Workspace, stages: StandIns) -> None:
     stages.faults = {"main-real-only-n2-s1": ValueError("shapes differ")}
-    with pytest.raises(StageError) as caught:
-        run_study(tiny)
-    assert "main-real-only-n2-s1" in caught.value.what
-    assert "ValueError: shapes differ" in caught.value.expected
-    assert "Traceback" in Path(caught.value.where).read_text()
+    result = run_study(tiny)
+    error = failure_error(result.summary, tiny)
+    assert isinstance(error, StageError)
+    assert "1 of 23 parts of the study failed: main-real-only-n2-s1" in error.what
+    assert "ValueError: shapes differ" in error.expected
+    assert "Traceback" in Path(error.where).read_text()
+    assert not (result.folder / "run.json").exists()
     table = results(tiny)
     assert table.loc["main-real-only-n2-s1", "error"] == "ValueError: shapes differ"
     assert table["is_done"].sum() == len(table) - 1
 
     stages.faults, stages.ran = {}, []
-    run_study(tiny)
+    assert failure_error(run_study(tiny).summary, tiny) is None
     assert stages.ran == ["classifiers/main-real-only-n2-s1"]
     assert results(tiny)["is_done"].all()
 
 
 def test_cells_of_a_failed_generator_are_not_run(tiny: Workspace, stages: StandIns) -> None:
     stages.faults = {"main-n1-s0": StageError("the loss became nan")}
-    with pytest.raises(StageError):
-        run_study(tiny)
+    assert isinstance(failure_error(run_study(tiny).summary, tiny), StageError)
     table = results(tiny)
     assert table.loc["main-hybrid-n1-s0", "error"] == "not run: main-n1-s0 failed"
     assert table.loc["main-synthetic-only-n1-s0", "error"] == "not run: main-n1-s0 failed"
@@ -133,9 +133,8 @@ def test_cells_of_a_failed_generator_are_not_run(tiny: Workspace, stages: StandI
 
 def test_failed_prior_images_stop_every_generator(tiny: Workspace, stages: StandIns) -> None:
     stages.faults = {"main-prior": DataError("no prompt")}
-    with pytest.raises(InputError) as caught:
-        run_study(tiny)
-    assert caught.value.exit_code == 2
+    error = failure_error(run_study(tiny).summary, tiny)
+    assert isinstance(error, InputError) and error.exit_code == 2
     assert not any(name.startswith("models/") for name in stages.ran)
     assert results(tiny).loc["main-real-only-n1-s0", "is_done"]
 

@@ -1,0 +1,104 @@
+"""A study as a command: a recipe on a workspace whose images are imported and split, its forecast, and its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tenfold.core.errors import DataError
+from tenfold.core.executor import Executor
+from tenfold.core.files import write_text_atomic
+from tenfold.core.progress import Progress
+from tenfold.core.workspace import Workspace
+from tenfold.recipes.loader import load_recipe, load_settings
+from tenfold.recipes.runner import RECIPE_FILE, RunSummary, recipe_yaml, run_study_stages
+from tenfold.recipes.schema import Recipe
+from tenfold.studies.assembly import assemble
+from tenfold.studies.design import plan_study
+from tenfold.studies.estimates import DEFAULT_RATES, Rates
+from tenfold.studies.filling import Filling
+from tenfold.studies.forecast import Forecast, forecast
+from tenfold.studies.plan import StudyPlan
+
+
+@dataclass(frozen=True)
+class StudyOrder:
+    """A checked recipe with the plan that it makes of a workspace's images; `table` has their split."""
+
+    workspace: Workspace
+    recipe: Recipe
+    plan: StudyPlan
+    table: pd.DataFrame
+
+
+def order_study(
+    folder: Path,
+    recipe: str | None = None,
+    settings: Sequence[str] = (),
+    *,
+    variants: Sequence[str] = (),
+    mini: bool = False,
+) -> StudyOrder:
+    """The recipe, and its plan on the workspace's images. Nothing is written.
+
+    Args:
+        recipe: a built-in recipe's name or a .yaml file; its sections intake and split have no use here. None takes
+            the workspace's own recipe, or the defaults where it has none.
+        settings: ``a.b=c`` texts.
+
+    Raises:
+        WorkspaceError, DataError: there is no workspace, or its images are not imported and split yet.
+        RecipeError, FaultsError: the recipe or a setting is wrong.
+        DesignError: the images cannot carry the design.
+    """
+    from tenfold.studies.run import design_of, read_split_table
+
+    workspace = Workspace.open(folder)
+    for path, command in (("data/manifest.parquet", "import"), ("data/splits.json", "split")):
+        if not workspace.resolve(path).is_file():
+            raise DataError(
+                f"the workspace has no {path} yet",
+                where=str(workspace.path),
+                expected="images that are imported and split",
+                todo=f"Run `tenfold data {command}` first.",
+            )
+    own = workspace.path / RECIPE_FILE
+    name = recipe or (str(own) if own.is_file() else None)
+    if name is None:
+        defaults = {"name": "study", "seed": workspace.root_seed}
+        loaded = load_settings(Recipe, settings, defaults=defaults)
+    else:
+        loaded = load_recipe(name, settings, variants=variants, mini=mini, needs_required=False)
+    loaded = loaded.model_copy(update={"seed": workspace.root_seed})
+    table = read_split_table(workspace)
+    plan = plan_study(design_of(loaded.study_run()), table, workspace.root_seed)
+    return StudyOrder(workspace, loaded, plan, table)
+
+
+def forecast_study(order: StudyOrder, workers: int, progress: Progress, *, with_probe: bool) -> tuple[Forecast, Rates]:
+    """What the study will take, timed by a probe of this machine or by the reference's figures.
+
+    Raises:
+        TenfoldError: a stage cannot begin, for the reason that the study would meet as well.
+    """
+    from tenfold.studies.probe import probe
+
+    config = order.recipe.study_run()
+    rates = probe(config, order.plan, order.workspace, order.table, progress) if with_probe else DEFAULT_RATES
+    filling = Filling(config, order.plan, order.workspace.root_seed, rates)
+    waves = assemble(filling, order.workspace.path, order.workspace.path)
+    return forecast(order.plan, waves, order.table, workers, rates), rates
+
+
+def run_study(order: StudyOrder, executor: Executor, progress: Progress, rates: Rates = DEFAULT_RATES) -> RunSummary:
+    """The study, its evaluation and its report. Interrupted, it resumes; only what failed or is missing is done.
+
+    Raises:
+        StageError, InputError: parts of the study failed; evaluation and report of the others are written before.
+    """
+    with order.workspace.lock():
+        write_text_atomic(order.workspace.path / RECIPE_FILE, recipe_yaml(order.recipe))
+        return run_study_stages(order.recipe, order.workspace, executor, progress, rates)
