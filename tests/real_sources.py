@@ -31,9 +31,7 @@ def phantom_sources(
     folder: Path, count: int, *, skin_type: int = 2, image_size_px: int = SIZE, name: str = "cohort"
 ) -> list[SourceImage]:
     """Phantom images of one tone with their masks; the same lesions in whatever tone."""
-    photos = make_cohort(
-        {"melanoma": count}, seed=3, image_size_px=image_size_px, skin_types=(skin_type,), name=name
-    )
+    photos = make_cohort({"melanoma": count}, seed=3, image_size_px=image_size_px, skin_types=(skin_type,), name=name)
     return [
         write_source(folder, f"{name}-{number}-{skin_type}", photo.image, photo.mask, skin_type)
         for number, photo in enumerate(photos)

@@ -32,25 +32,27 @@ def run_study(workspace: Workspace, name: str, *arms: str, **changes: Any) -> Re
 
 def linked(workspace: Workspace, study: str) -> dict[str, str | None]:
     table = pd.read_parquet(workspace.path / f"studies/{study}/results.parquet")
-    return {str(row.arm): row.linked_from for row in table.itertuples()}
+    return {str(row.arm): None if pd.isna(row.linked_from) else str(row.linked_from) for row in table.itertuples()}
 
 
 def test_an_equal_cell_is_taken_over_with_its_files(tiny: Workspace) -> None:
     changed = {"define": {"changed": {"like": "real_transforms"}}}
     first = run_study(tiny, "main", "real_transforms", "changed", "real_autoencoder", **changed)
-    assert linked(tiny, "main") == {
-        "real_transforms": None, "changed": "main-real-transforms-n2-s0", "real_autoencoder": None,
-    }  # fmt: skip
+    names = {"real_transforms": "main-real-transforms-n2-s0", "changed": "main-changed-n2-s0"}
+    found = linked(tiny, "main")
+    assert found.pop("real_autoencoder") is None
+    trained, copied = sorted(found, key=lambda arm: found[arm] is not None)  # whichever ran first
+    assert found == {trained: None, copied: names[trained]}
     again = run_study(tiny, "again", "real_transforms", "real_autoencoder")
     assert (first.summary["linked_cells"], again.summary["linked_cells"]) == (1, 2)  # round trips are equal, too
 
-    folders = [tiny.path / "classifiers" / name for name in ("main-real-transforms-n2-s0", "main-changed-n2-s0")]
+    folders = [tiny.path / "classifiers" / names[arm] for arm in (trained, copied)]
     tables = [pd.read_parquet(folder / "predictions.parquet") for folder in folders]
-    assert [set(table["arm"]) for table in tables] == [{"real_transforms"}, {"changed"}]
+    assert [set(table["arm"]) for table in tables] == [{trained}, {copied}]
     pd.testing.assert_frame_equal(*(table.drop(columns="arm") for table in tables))
     assert folders[0].joinpath("model.safetensors").samefile(folders[1] / "model.safetensors")
     record = read_run_record(folders[1])
-    assert (record.summary["cell"], record.summary["arm"], record.config["arm"]) == (folders[1].name, *["changed"] * 2)
+    assert (record.summary["cell"], record.summary["arm"], record.config["arm"]) == (folders[1].name, copied, copied)
     assert run_study(tiny, "again", "real_transforms", "real_autoencoder").was_finished
 
 

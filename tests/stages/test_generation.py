@@ -123,9 +123,7 @@ def test_the_autoencoder_returns_each_parent_with_its_label(tiny: Workspace, bas
         assert np.array_equal(decode_image(tiny.path / row["path"]), pixels)
 
 
-def test_an_interrupted_run_keeps_whole_batches_and_ends_the_same(
-    tmp_path: Path, tiny: Workspace, base: Path
-) -> None:
+def test_an_interrupted_run_keeps_whole_batches_and_ends_the_same(tmp_path: Path, tiny: Workspace, base: Path) -> None:
     whole = _run(tiny, _config(base, name="whole"))
     other = make_tiny_workspace(tmp_path / "other")
     with pytest.raises(KeyboardInterrupt):

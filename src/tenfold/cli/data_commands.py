@@ -326,4 +326,3 @@ def _run(
     with choose_executor(*executor) as workers, console.progress() as progress:
         summary = work(settings, folder, workers, progress)
     data_tables.show_summary(summary, console)
-

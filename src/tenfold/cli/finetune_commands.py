@@ -247,4 +247,3 @@ def _base_reference(base: str | None, workspace: Path) -> str | None:
     if base is None or not is_here or base in registry() or (workspace / base).exists():
         return base
     return str(Path(base).absolute())
-

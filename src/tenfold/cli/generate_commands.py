@@ -46,7 +46,6 @@ tenfold gallery drawn -w study --per-group 100
 """
 
 
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("generate", epilog=_GENERATE_EXAMPLES)(generate)
@@ -242,4 +241,3 @@ def _show_estimate(estimate: Estimate, console: Console) -> None:
         taken = f", about {readable_seconds(estimate.seconds)} and {estimate.megabytes:.1f} MB"
     lines.append(f"In all {estimate.images} images in {estimate.batches} batches{taken}; {estimate.basis}")
     console.result({"dry_run": estimate.as_dict()}, lines)
-

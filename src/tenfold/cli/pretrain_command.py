@@ -116,4 +116,3 @@ def _show_plan(plan: PretrainingPlan, console: Console) -> None:
     )
     for caution in plan.cautions:
         console.line(f"Caution: {caution}")
-

@@ -41,9 +41,7 @@ def is_inpainting_unet(components: Components) -> bool:
 
 
 @torch.no_grad()
-def encode_masked_images(
-    components: Components, images: NDArray[np.uint8], masks: NDArray[np.bool_]
-) -> torch.Tensor:
+def encode_masked_images(components: Components, images: NDArray[np.uint8], masks: NDArray[np.bool_]) -> torch.Tensor:
     """(B, 2 x channels, h, w) unscaled moments of (B, H, W, 3) pixels, gray where the (B, H, W) masks are True."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     pixels = pixels * torch.from_numpy(~masks)[:, None]

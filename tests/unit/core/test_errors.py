@@ -13,9 +13,7 @@ def _error() -> DataError:
 
 
 def test_text_says_what_where_expected_and_what_to_do() -> None:
-    assert str(_error()) == (
-        "the class has one image\nWhere: data/df\nExpected: two or more\nWhat to do: Add images."
-    )
+    assert str(_error()) == ("the class has one image\nWhere: data/df\nExpected: two or more\nWhat to do: Add images.")
     assert str(StageError("it failed")) == "it failed"
 
 
