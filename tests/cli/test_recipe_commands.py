@@ -12,7 +12,9 @@ from tenfold.cli.app import main
 
 def test_list_for_machines_and_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "list"]) == 0
-    assert "folder " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "folder " in told and "needs --set intake.source=" in told and "tenfold run NAME --mini" in told
+    assert "--variant scratch: a small net that has seen no other image" in told
     assert main(["recipe", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {"demo", "folder"} <= {one["name"] for one in listed["recipes"]}

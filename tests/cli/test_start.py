@@ -7,25 +7,18 @@ import sys
 
 import pytest
 
-from tenfold.cli.app import main
+from tenfold.cli.app import PANELS, main
 
 HEAVY = ("torch", "pandas", "numpy", "diffusers", "transformers", "timm", "scipy", "sklearn", "matplotlib", "pydantic")
-COMMANDS = (
-    ["demo"],
-    ["run"],
-    ["report"],
-    ["doctor"],
-    ["bench"],
-    ["pretrain"],
-    ["data", "import"],
-    ["data", "check"],
-    ["data", "split"],
-    ["data", "export"],
-    ["recipe", "list"],
-    ["recipe", "show"],
-    ["recipe", "validate"],
-    ["recipe", "schema"],
-)
+GROUPS = {
+    "data": ("import", "check", "split", "export"),
+    "recipe": ("list", "show", "validate", "schema"),
+    "models": (),  # tests/cli/test_models_commands.py
+    "finetune": ("dreambooth", "inpainting", "super-resolution"),
+}
+ALL = [name for panel in PANELS.values() for name in panel]
+COMMANDS = [[name] for name in ALL if name not in GROUPS]
+COMMANDS += [[group, name] for group, names in GROUPS.items() for name in names]
 
 
 @pytest.mark.parametrize("module", ["tenfold", "tenfold.cli.app"])
@@ -50,7 +43,11 @@ def test_every_help_has_an_example_and_the_shared_options(
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     shown = capsys.readouterr()
-    assert "Commands" in shown.out + shown.err
+    text = shown.out + shown.err
+    assert not [panel for panel in PANELS if panel not in text]
+    assert "─ Commands" not in text, "a command has no place in PANELS"
+    places = [text.index(f"│ {name} ") for name in ALL]
+    assert places == sorted(places), "the order of the work"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ def test_synthetic_images_alone_and_in_two_stages(blobs: Workspace, capsys: pyte
     [
         (("--synthetic", "absent"), "there is no synthetic set 'absent'"),
         (("--classes", "amber,purple"), "no training images of purple"),
-        (("--classes", "amber"), "labels"),
+        (("--classes", "amber"), "there is nothing to tell amber from"),
         (("--images-per-class", "90"), "90 images per class are not there"),
         (("--model", "resnt18"), "there is no classifier 'resnt18'"),
         (("--transforms", "weak"), "'none', 'paper' or 'strong'"),

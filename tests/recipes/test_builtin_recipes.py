@@ -9,7 +9,8 @@ import pytest
 
 import tenfold.recipes
 from tenfold.models.registry import REGISTRY_PREFIX, registry_entry
-from tenfold.recipes.loader import builtin_recipes, load_recipe
+from tenfold.recipes.loader import load_recipe
+from tenfold.recipes.shipped import builtin_recipes
 from tenfold.recipes.yaml_source import parse_mapping
 from tenfold.studies.catalog import DEFAULT_ARMS
 
@@ -32,7 +33,7 @@ def needed(name: str, *variants: str) -> dict[str, Any]:
 def test_all_files_are_found() -> None:
     assert len(FILES) == 6
     assert [recipe.name for recipe in builtin_recipes()] == sorted(path.stem for path in FILES)
-    assert len(CASES) == 6 + 2 + 4 + 5 + 1
+    assert len(CASES) == 6 + 2 + 5 + 5 + 1
 
 
 @pytest.mark.parametrize("mini", [False, True])

@@ -16,6 +16,7 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import make_manifest, write_manifest
 from tenfold.data.splits import seal_split
 from tenfold.recipes.loader import load_recipe
+from tenfold.recipes.shipped import builtin_recipes
 from tenfold.studies.plan import Cell, StudyPlan
 from tenfold.studies.run import read_plan
 from tests.recipes.test_builtin_recipes import needed
@@ -42,7 +43,7 @@ def planned(tmp_path: Path, name: str, *variants: str, counts: dict[str, int], *
                 "sha256": digest, "patient_id": image_id, "modality": recipe.intake.modality or "photo",
                 "skin_type_group": ("I-II", "III-IV", "V-VI")[number % 3],
             })  # fmt: skip
-            test, validation = recipe.split.test_per_class, recipe.split.validation_per_class
+            test, validation = recipe.split.test_per_class or 40, recipe.split.validation_per_class or 40
             split[image_id] = "test" if number < test else "val" if number < test + validation else "train"
     manifest = make_manifest(rows)
     write_manifest(manifest, workspace.resolve("data/manifest.parquet"))
@@ -189,3 +190,39 @@ def test_the_ddi_variant_is_planned_on_656_images(tmp_path: Path) -> None:
     plan = planned(tmp_path, "sagers2023", "ddi", counts={"benign": 485, "malignant": 171})
     assert plan.labels == ("benign", "malignant") and plan.training_sizes == (8, 16, 32, 64)
     assert {cell.arm for cell in plan.cells if cell.training_size == 64} >= {"hybrid@r75", "hybrid_inpaint"}
+
+
+COUNTS = {
+    "sagers2023": dict.fromkeys(F17K_9, 130),
+    "sagers2023-ddi": {"benign": 485, "malignant": 171},
+    "synthvision": {"hpv": 620, "normal": 620},
+    "derm-t2im": {"benign": 550, "malignant": 550},
+    "derm-t2im-paper": {"benign": 1550, "malignant": 1550},
+    "learning-curve": {"a": 110, "b": 110},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [(one.name, variant) for one in builtin_recipes() for variant in ("", *one.variants) if one.name in COUNTS],
+)
+def test_every_variant_is_planned_with_all_its_arms(name: str, variant: str, tmp_path: Path) -> None:
+    variants = (variant,) if variant else ()
+    counts = COUNTS.get(f"{name}-{variant}", COUNTS[name])
+    recipe: Any = load_recipe(name, needed(name, *variants), variants=variants)
+    size = recipe.evaluate.primary.training_size
+    fewer = {"study.seeds": 1, "study.training_sizes": [size], "study.synthetic_training_sizes": [size]}
+    plan = planned(tmp_path, name, *variants, counts=counts, **fewer, **{"study.grid_sizes": [size]})
+    ran = {cell.arm for cell in plan.cells}
+    assert {*recipe.study.arms, *recipe.study.curve_arms} <= ran  # none was left out
+    grid = {
+        *(f"r{ratio}" for ratio in recipe.study.ratios or () if ratio != recipe.study.synthetic_ratio),
+        *(f"s{share:g}" for share in recipe.study.shares or () if share != recipe.study.synthetic_share),
+    }
+    assert {f"{arm}@{suffix}" for arm in recipe.study.grid_arms for suffix in grid} <= ran
+    primary = recipe.evaluate.primary
+    assert {primary.arm, *primary.controls, *primary.candidates} <= ran
+    own = {image_id for cell in plan.cells for image_id in (*cell.train_ids, *cell.extra_ids)}
+    drawn_from = {image_id for one in (*plan.generators, *plan.sets) for image_id in one.training_ids}
+    chosen_on = {image_id for cell in plan.cells for image_id in cell.validation_ids}
+    assert not (own | drawn_from) & chosen_on

@@ -301,7 +301,7 @@ def test_unusable_models_are_refused_in_words(blobs: Workspace, tmp_path: Path) 
         trained(blobs, hybrid(blobs, freeze_blocks=9))
     pickled = tmp_path / "weights.pth"
     pickled.write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="cannot be used"):
+    with pytest.raises(CheckpointError, match="is not a"):
         trained(blobs, hybrid(blobs, model="resnet18", weights=str(pickled)))
     with pytest.raises(CheckpointError, match="has its own weights"):
         trained(blobs, hybrid(blobs, weights=str(pickled)))

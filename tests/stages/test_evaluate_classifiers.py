@@ -107,8 +107,9 @@ def test_images_of_another_workspace_keep_the_networks_own_logits(blobs: Workspa
     answers = external.tables["real-s1"].set_index("image_id")
     logits = [f"logit.{label}" for label in LABELS]
     np.testing.assert_allclose(answers.loc[kept.index, logits], kept[logits], atol=1e-4)
+    assert external.has_sealed and any("own sealed test images" in note for note in external.notes)
     evaluation = run_evaluation(order_external_set(FAST, external, out=tmp_path / "out"), QUIET).evaluation
-    assert evaluation.n_test_images == len(test)
+    assert evaluation.test_reads is not None and evaluation.n_test_images == len(test)
     assert evaluation.has_patients
     assert evaluation.models[0].n_runs == 2
 
@@ -119,6 +120,11 @@ def test_an_external_set_with_images_of_the_training_is_refused(blobs: Workspace
 
 
 def test_a_folder_without_known_classes_is_refused(blobs: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "spoiled" / LABELS[0]).mkdir(parents=True)
+    (tmp_path / "spoiled" / LABELS[0] / "text.png").write_text("no image")
+    with pytest.raises(InputError, match="none of 1 files"):
+        answer_external_set(blobs, ["real-s0"], tmp_path / "spoiled", "cpu", QUIET)
+    (tmp_path / "spoiled").rename(tmp_path / ".spoiled")
     (tmp_path / "warts").mkdir()
     with pytest.raises(InputError, match="no subfolder is named after a class: warts"):
         answer_external_set(blobs, ["real-s0"], tmp_path, "cpu", QUIET)

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, classification_report, roc_auc_score, top_k_accuracy_score
 
-from tenfold.core.errors import InputError
+from tenfold.core.errors import DataError, InputError, WorkspaceError
 from tenfold.core.files import read_json
 from tenfold.core.progress import NullProgress
+from tenfold.core.run_record import read_run_record
+from tenfold.core.workspace import hold_folder
 from tenfold.evaluation.external import evaluate_given
 from tenfold.evaluation.external_config import ExternalEvaluationConfig
 from tenfold.evaluation.external_contents import ExternalEvaluation
@@ -193,9 +195,13 @@ def test_a_run_writes_page_tables_and_figures_and_the_same_bytes_again(
     config = evaluation_settings([], {"bootstrap_draws": ("--set", 100), "permutations": ("--set", 100)})
     order = order_tables(config, paths[0], paths[1], tmp_path / "out")
     outcome = run_evaluation(order, NullProgress())
-    files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("[!.]*.*"))
     assert {"evaluation.html", "evaluation.json", "figures/roc.png", "tables/comparisons.csv"} <= set(files)
-    assert len(files) == 16
+    assert len(files) == 17
+    record = read_run_record(tmp_path / "out")
+    assert set(record.outputs) == set(files) - {"run.json"} and record.stage == "evaluate"
+    assert record.inputs == outcome.evaluation.inputs
+    files.remove("run.json")
     assert ExternalEvaluation.from_json(read_json(tmp_path / "out/evaluation.json")) == outcome.evaluation
     assert set(outcome.evaluation.inputs) == {"ours.csv", "theirs.csv", "images.csv"}
     before = {name: (tmp_path / "out" / name).read_bytes() for name in files}
@@ -214,10 +220,81 @@ def test_results_go_nowhere_that_holds_other_things(paths: tuple[list[Path], Pat
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"reference": "nobody"}, "one of ours, theirs"), ({"prevalence": {"wart": 0.1}}, "no class wart")],
+    [({"reference": "nobody"}, "one of ours, theirs"), ({"prevalence": {"wart": 0.1}}, "no class 'wart'")],
 )
 def test_settings_that_name_nothing_are_refused(
     paths: tuple[list[Path], Path], settings: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
         judge(*paths, **settings)
+
+
+def test_a_folder_of_somebody_elses_tables_stays_whole(paths: tuple[list[Path], Path], tmp_path: Path) -> None:
+    mine = tmp_path / "tables/mine.csv"
+    mine.parent.mkdir()
+    mine.write_text("1", encoding="utf-8")
+    with pytest.raises(InputError, match="holds other things"):
+        run_evaluation(order_tables(evaluation_settings(), paths[0], paths[1], tmp_path), NullProgress())
+    assert mine.read_text(encoding="utf-8") == "1"
+
+
+def test_two_evaluations_never_write_to_one_folder(paths: tuple[list[Path], Path], tmp_path: Path) -> None:
+    order = order_tables(evaluation_settings(), paths[0], paths[1], tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with hold_folder(tmp_path / "out", "folder", "--out"), pytest.raises(WorkspaceError, match="in use"):
+        run_evaluation(order, NullProgress())
+
+
+def test_curves_are_of_the_reference_and_the_best(paths: tuple[list[Path], Path]) -> None:
+    evaluation = judge(*paths, reference="theirs", curve_models=1)
+    assert {curve.model for curve in evaluation.curves} == {"theirs"}
+    assert any("1 of 2 models" in note for note in evaluation.notes)
+
+
+def test_a_class_that_a_model_never_names_is_told(tmp_path: Path) -> None:
+    manifest = make_manifest_table(30, validation=0)
+    table = make_predictions(manifest)
+    columns = [f"prob.{label}" for label in LABELS]
+    table[columns] = [0.6, 0.4, 0.0]
+    table = table.drop(columns=[f"logit.{label}" for label in LABELS])
+    table.to_csv(tmp_path / "net.csv", index=False)
+    notes = judge([tmp_path / "net.csv"], None).notes
+    assert any("names no image nevus, psoriasis" in note and "flatters" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("image_id;label;prob.a;prob.b\nx;a;0,9;0,1\n", "separated by semicolons"),
+        ("image_id,label,prob.a,prob.a\nx,a,0.9,0.1\n", "columns occur twice: prob.a"),
+        ("image_id,label,prob.,prob.b\nx,a,0.9,0.1\n", "names no class"),
+        ("image_id,label,prob.a,prob.b\nx,a,0.9,0.1,7\n", "more cells than the header"),
+        ('image_id,label,prob.a,prob.b\nx,a,"0,9","0,1"\n', r"prob.a is '0,9'"),
+        ("image_id,label,prob.a,prob.b\n,a,0.9,0.1\n", "have no image_id: row 1"),
+        ("image_id,label,prob.a,prob.b,split\nx,a,0.9,0.1,holdout\n", r"holdout \(1\)"),
+    ],
+)
+def test_a_file_that_is_no_table_of_predictions_says_what_to_do(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "net.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words) as caught:
+        read_given([tmp_path / "net.csv"], None)
+    assert caught.value.where and caught.value.expected and caught.value.todo
+
+
+def test_cells_that_are_no_numbers_and_whole_numbers_with_a_point(tmp_path: Path) -> None:
+    manifest = make_manifest_table(30, validation=0)
+    numbers = {label: str(number) for number, label in enumerate(LABELS)}
+    names = {f"{kind}.{label}": f"{kind}.{number}" for kind in ("prob", "logit") for label, number in numbers.items()}
+    table = make_predictions(manifest).replace({"label": numbers}).rename(columns=names)
+    table.astype({"label": "float64"}).to_parquet(tmp_path / "net.parquet")
+    manifest.assign(label=table["label"], age="old").to_csv(tmp_path / "images.csv", index=False)
+    given = read_given([tmp_path / "net.parquet"], tmp_path / "images.csv")
+    assert given.labels == ("0", "1", "2")
+    assert any("60 cells of age" in note and "old" in note for note in given.notes)
+
+
+def test_a_column_that_is_not_there_is_refused_by_its_nearest_name(paths: tuple[list[Path], Path]) -> None:
+    with pytest.raises(InputError, match="no column") as caught:
+        judge(*paths, subgroup_attributes=("hospita",))
+    assert caught.value.todo == "Did you mean 'hospital'?"

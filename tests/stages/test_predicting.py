@@ -1,36 +1,27 @@
-"""A trained cell made ready: calibrated, answering files, exported whole, refused when its parts do not fit."""
+"""A trained cell made ready: calibrated, answering files, its maps, and what it refuses."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from tenfold.classification.config import ClassifierConfig
-from tenfold.classification.export import ONNX, TOLERANCE
-from tenfold.classification.predicting import find_images, predict_files, predict_manifest
+from tenfold.classification.predicting import find_images, predict_manifest
 from tenfold.classification.prediction import softmax
-from tenfold.classification.predictor import Predictor, read_record
+from tenfold.classification.predictor import Predictor
 from tenfold.classification.preparing import calibrate
-from tenfold.classification.run import run
-from tenfold.core.errors import CheckpointError, DataError, InputError
-from tenfold.core.executor import SerialExecutor
-from tenfold.core.progress import NullProgress
+from tenfold.core.errors import DataError, InputError
 from tenfold.core.workspace import Workspace
-from tenfold.recipes.prediction import Explanation, export_classifier, open_classifier, run_prediction
+from tenfold.recipes.prediction import Explanation, open_classifier, run_prediction
 from tests.dicom_files import gray_ramp, make_dicom, write_dicom
-from tests.unit.classification.blobs import LABELS, ids_of, make_blob_workspace, make_feature_net, real_rows
-
-CELL = "real-n12-s0"
-QUIET = NullProgress()
+from tests.unit.classification.blobs import LABELS, make_blob_workspace, make_feature_net, real_rows
+from tests.unit.classification.trained_cell import CELL, QUIET, answers, image_files, train
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +34,6 @@ def _embedded(feature_net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.models.embedded.features_path", lambda: feature_net)
 
 
-def train(workspace: Workspace, **changes: Any) -> None:
-    settings: dict[str, Any] = {
-        "cell": CELL, "arm": "real_only", "labels": LABELS, "training_size": 12, "classifier_seed": 11,
-        "train_ids": ids_of(workspace, "train", per_class=12), "validation_ids": ids_of(workspace, "val", per_class=8),
-        "transforms": "none", "max_train_steps": 30, "batch_size": 12, "learning_rate": 5e-3,
-        "evaluate_every_steps": 10, "device": "cpu",
-    }  # fmt: skip
-    run(ClassifierConfig(**(settings | changes)), workspace, SerialExecutor(), QUIET)
-
-
 @pytest.fixture(scope="module")
 def blobs(tmp_path_factory: pytest.TempPathFactory, feature_net: Path) -> Workspace:
     workspace = make_blob_workspace(tmp_path_factory.mktemp("predict") / "ws", per_class=32, held_out=8)
@@ -62,29 +43,9 @@ def blobs(tmp_path_factory: pytest.TempPathFactory, feature_net: Path) -> Worksp
     return workspace
 
 
-@pytest.fixture(scope="module")
-def exported(blobs: Workspace, feature_net: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("export") / "classifier"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tenfold.models.embedded.features_path", lambda: feature_net)
-        names = export_classifier(open_classifier(CELL, blobs.path, "cpu", QUIET), target, with_onnx=True)
-    assert names == ["README.md", "model.onnx", "model.safetensors", "predictor.json", "reference.safetensors"]
-    return target
-
-
 @pytest.fixture
 def predictor(blobs: Workspace) -> Predictor:
     return open_classifier(str(blobs.path / "classifiers" / CELL), None, "cpu", QUIET)
-
-
-def image_files(workspace: Workspace, split: str) -> list[Path]:
-    rows = real_rows(workspace)
-    return [workspace.resolve(str(path)) for path in rows.loc[rows["split"] == split, "path"]]
-
-
-def answers(predictor: Predictor, files: list[Path]) -> pd.DataFrame:
-    with QUIET.task("", 1) as task:
-        return pd.concat([batch.table for batch in predict_files(predictor, files, task)], ignore_index=True)
 
 
 def test_files_get_the_answers_that_the_training_wrote_calibrated(blobs: Workspace, predictor: Predictor) -> None:
@@ -127,6 +88,11 @@ def test_calibration_lowers_the_validation_log_loss_and_is_left_out_with_one_cla
     assert other.log_loss_after == pytest.approx(plain.log_loss_after, rel=1e-3)
     assert plain.n_images == 24 and plain.n_patients == 12
     assert plain.log_loss_chance == pytest.approx(np.log(3)) and not plain.is_no_better_than_chance
+    grouped = calibrate(table.assign(patient_id=None, group_id="one"), LABELS)
+    assert (grouped.n_patients, grouped.counted_unit, plain.counted_unit) == (1, "group", "patient")
+    moved = table.copy()
+    moved.loc[moved["split"] == "test", "label"] = "amber"
+    assert calibrate(moved, LABELS) == plain
     without = calibrate(table[table["label"] == "amber"], LABELS)
     assert without.temperature == 1.0 and "two or more classes" in without.note
     turned = {label: LABELS[number - 1] for number, label in enumerate(LABELS)}
@@ -155,11 +121,12 @@ def test_bad_files_are_set_aside_with_reasons_and_the_others_answered(
     (inside / "empty.png").touch()
     (inside / "notes.txt").write_text("passed over")
     (inside / ".hidden.png").write_bytes(source[2].read_bytes())
-    Image.new("RGB", (9, 7), "red").save(inside / "small.png")
+    Image.fromarray(np.arange(189, dtype=np.uint8).reshape(7, 9, 3)).save(inside / "small.png")
+    Image.new("RGB", (40, 40), "white").save(inside / "blank.png")
     write_dicom(inside / "frame.dcm", make_dicom(gray_ramp()))
     files = find_images([tmp_path / "in"])
     assert [path.name for path in files] == [
-        "a.png", "b.png", "cut.png", "empty.png", "frame.dcm", "small.png", "text.jpg"
+        "a.png", "b.png", "blank.png", "cut.png", "empty.png", "frame.dcm", "small.png", "text.jpg"
     ]  # fmt: skip
     out = tmp_path / "out"
     outcome = run_prediction(predictor, [tmp_path / "in"], QUIET, out=out)
@@ -167,19 +134,23 @@ def test_bad_files_are_set_aside_with_reasons_and_the_others_answered(
     assert "enlarged: only 7 px" in outcome.table["note"].iloc[2]
     reasons = {Path(one.path).name: one.reason for one in outcome.refused}
     assert reasons == {
-        "b.png": "exact_duplicate", "cut.png": "damaged_image", "empty.png": "empty_file", "text.jpg": "not_an_image",
+        "b.png": "exact_duplicate", "blank.png": "constant_image", "cut.png": "damaged_image",
+        "empty.png": "empty_file", "text.jpg": "not_an_image",
     }  # fmt: skip
     assert sorted(path.name for path in out.iterdir()) == [
         "predictions.csv", "predictions.parquet", "quarantine.csv", "summary.json"
     ]  # fmt: skip
-    assert len(pd.read_csv(out / "quarantine.csv")) == 4
-    assert json.loads((out / "summary.json").read_text())["n_quarantined"] == 4
+    assert len(pd.read_csv(out / "quarantine.csv")) == 5
+    assert json.loads((out / "summary.json").read_text())["n_quarantined"] == 5
     run_prediction(predictor, [source[3]], QUIET, out=out)
     assert len(pd.read_parquet(out / "predictions.parquet")) == 1
     with pytest.raises(DataError, match="none of 1 files"):
         run_prediction(predictor, [inside / "cut.png"], QUIET)
     with pytest.raises(DataError, match="holds other things"):
         run_prediction(predictor, [source[3]], QUIET, out=inside)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="no regular file"):
+        find_images([tmp_path / "pipe.png"])
     for absent in (tmp_path / "nowhere.png", blobs.path / "studies"):
         with pytest.raises(DataError, match="no such image"):
             find_images([absent])
@@ -207,6 +178,12 @@ def test_maps_are_written_for_each_image_and_wrong_wishes_refused(
     for name in outcome.table["saliency_path"]:
         with Image.open(out / name) as page:
             assert page.width > page.height > 288
+    first = outcome.table["saliency_path"].iloc[0]
+    # As a kill leaves it: maps without a table. The same command goes on, and no map of other images stays.
+    for name in ("predictions.parquet", "predictions.csv", "quarantine.csv", "summary.json"):
+        (out / name).unlink()
+    run_prediction(predictor, files[1:], QUIET, out=out, explanation=Explanation("integrated_gradients"))
+    assert not (out / first).exists() and len(list((out / "saliency").iterdir())) == 1
     with pytest.raises(InputError, match="knows no class 'red'"):
         run_prediction(predictor, files, QUIET, out=out, explanation=Explanation("gradcam", "red"))
     with pytest.raises(InputError, match="no saliency method"):
@@ -215,101 +192,7 @@ def test_maps_are_written_for_each_image_and_wrong_wishes_refused(
         run_prediction(predictor, files, QUIET, explanation=Explanation("gradcam"))
 
 
-def test_an_export_answers_alike_without_the_workspace_and_in_onnx_runtime(
-    blobs: Workspace, predictor: Predictor, exported: Path
-) -> None:
-    files = image_files(blobs, "test")
-    again = open_classifier(str(exported), None, "cpu", QUIET)
-    table = answers(again, files)
-    pd.testing.assert_frame_equal(table, answers(predictor, files))
-
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(exported / ONNX, providers=["CPUExecutionProvider"])
-    images = np.stack([np.asarray(Image.open(path), dtype=np.float32) for path in files]).transpose(0, 3, 1, 2) / 255
-    logits, probs = session.run(None, {"images": np.ascontiguousarray(images)})
-    temperature = predictor.record.calibration.temperature
-    np.testing.assert_allclose(logits, table[[f"logit.{one}" for one in LABELS]] * temperature, atol=TOLERANCE)
-    np.testing.assert_allclose(probs, table[[f"prob.{one}" for one in LABELS]], atol=TOLERANCE)
-    card = (exported / "README.md").read_text()
-    assert "Not a medical device" in card and "amber, blue, green" in card and str(blobs.path) not in card
-    with pytest.raises(CheckpointError, match="already"):
-        export_classifier(predictor, exported, with_onnx=False)
-
-
-def test_the_cards_snippet_runs_as_printed(predictor: Predictor, blobs: Workspace, exported: Path) -> None:
-    code = (exported / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    path = image_files(blobs, "test")[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code.replace('"IMAGE"', repr(str(path)))],
-        cwd=exported, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    told = eval(done.stdout, {"__builtins__": {}})
-    row = answers(predictor, [path]).iloc[0]
-    assert told == pytest.approx({label: row[f"prob.{label}"] for label in LABELS}, abs=1e-4)
-
-
-def test_an_export_goes_without_onnx_and_says_how_to_get_it(
-    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(InputError, match="onnxscript is not installed") as caught:
-        export_classifier(predictor, tmp_path / "one", with_onnx=True)
-    assert "tenfold[onnx]" in caught.value.todo and not (tmp_path / "one").exists()
-    assert ONNX not in export_classifier(predictor, tmp_path / "two", with_onnx=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["two"]
-
-
-def test_parts_that_do_not_belong_together_are_refused(predictor: Predictor, tmp_path: Path) -> None:
-    target = tmp_path / "exported"
-    export_classifier(predictor, target, with_onnx=False)
-    record = json.loads((target / "predictor.json").read_text())
-
-    def refused(match: str) -> None:
-        with pytest.raises(CheckpointError, match=match):
-            open_classifier(str(target), None, "cpu", QUIET)
-
-    (target / "predictor.json").write_text(json.dumps(record | {"format_version": 99}))
-    refused("format version 99")
-    (target / "predictor.json").write_text(json.dumps({k: v for k, v in record.items() if k != "labels"}))
-    refused("damaged")
-    (target / "predictor.json").write_text(json.dumps(record | {"weights_sha256": "0" * 64}))
-    refused("not those")
-    (target / "predictor.json").write_text(json.dumps(record | {"labels": ["a", "b"]}))
-    refused("do not fit")
-    (target / "reference.safetensors").unlink()
-    refused("reference.safetensors are missing")
-    (target / "predictor.json").unlink()
-    with pytest.raises(DataError, match="no classifier"):
-        open_classifier(str(target), None, "cpu", QUIET)
-    with pytest.raises(CheckpointError, match="no predictor"):
-        read_record(target)
-
-
 def test_unknown_and_unfinished_classifiers_are_named(blobs: Workspace) -> None:
     with pytest.raises(DataError, match="no finished classifier 'other'") as caught:
         open_classifier("other", blobs.path, "cpu", QUIET)
     assert CELL in caught.value.expected
-
-
-@pytest.mark.slow
-def test_a_timm_model_is_exported_under_timms_own_names(blobs: Workspace, tmp_path: Path) -> None:
-    import timm
-    import torch
-    from safetensors.torch import load_file
-
-    train(blobs, cell="timm-n12", model="resnet10t", pretrained=False, freeze_blocks=0, max_train_steps=2,
-          evaluate_every_steps=2, image_size_px=32)  # fmt: skip
-    predictor = open_classifier("timm-n12", blobs.path, "cpu", QUIET)
-    export_classifier(predictor, tmp_path / "out", with_onnx=True)
-    plain = timm.create_model("resnet10t", num_classes=3).eval()
-    plain.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"))
-    files = image_files(blobs, "test")[:3]
-    images = torch.from_numpy(np.stack([np.asarray(Image.open(path)) for path in files])).permute(0, 3, 1, 2) / 255
-    images = torch.nn.functional.interpolate(images, size=(32, 32), mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(plain.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
-    with torch.inference_mode():
-        logits = plain((images - mean) / std).numpy()
-    table = answers(open_classifier(str(tmp_path / "out"), None, "cpu", QUIET), files)
-    found = table[[f"logit.{one}" for one in LABELS]].to_numpy() * predictor.record.calibration.temperature
-    np.testing.assert_allclose(found, logits, atol=1e-4)

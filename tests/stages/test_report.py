@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import Result
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest, write_manifest
-from tenfold.evaluation.contents import Evaluation
+from tenfold.evaluation.contents import Evaluation, OriginRow
 from tenfold.reports.config import ReportConfig
 from tenfold.reports.run import run
 from tests.report_workspace import (
@@ -181,6 +182,16 @@ def test_other_verdicts(tmp_path: Path, gain: float, title: str) -> None:
     workspace = make_report_workspace(tmp_path / "study", make_evaluation(gain))
     make_report(workspace)
     assert title in plain_text(page_of(workspace))
+
+
+def test_a_banner_stands_above_the_answer_where_origin_gives_a_class_away(tmp_path: Path) -> None:
+    evaluation = make_evaluation()
+    origins = (OriginRow("synthetic_only", 8, LABELS[0], 20.0, 0.0, 0.0), *evaluation.origins)
+    workspace = make_report_workspace(tmp_path / "study", replace(evaluation, origins=origins))
+    make_report(workspace)
+    page = page_of(workspace)
+    assert "Origin gives the class away in" in (text := plain_text(page)) and "one class is all synthetic" in text
+    assert page.index('id="origin-banner"') < page.index('id="verdict"')
 
 
 def test_an_evaluation_without_its_primary_comparison_is_reported(tmp_path: Path) -> None:

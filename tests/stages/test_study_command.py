@@ -14,6 +14,7 @@ from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import read_run_record
 from tenfold.core.workspace import Workspace
 from tenfold.recipes import studying
+from tenfold.recipes.loader import load_recipe
 from tenfold.recipes.studying import forecast_study, order_study
 from tests.tiny_data import make_tiny_workspace
 
@@ -142,3 +143,23 @@ def test_a_workspace_without_a_split_is_told_what_to_do(tiny: Workspace, capsys:
     (tiny.path / "data/splits.json").unlink()
     code, told = run(capsys, tiny)
     assert (code, "tenfold data split" in told["todo"]) == (2, True)
+
+
+def test_each_study_keeps_its_own_recipe_and_report(tiny: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    own = "name: mine\nseed: 3\nintake: {source: elsewhere, classes: [mole, rash]}\n"
+    (tiny.path / "recipe.yaml").write_text(own)
+    (tiny.path / "other.yaml").write_text("name: other\nintake: {class_nouns: {mole: dark spot}}\n")
+    assert run(capsys, tiny)[0] == 0
+    assert run(capsys, tiny, "--recipe", str(tiny.path / "other.yaml"), "--set", "study.name=other")[0] == 0
+    assert (tiny.path / "recipe.yaml").read_text() == own
+    recipe = load_recipe(str(tiny.path / "studies/other.yaml"))
+    assert (recipe.seed, recipe.intake.source) == (7, "elsewhere")  # what replays it
+    assert recipe.intake.class_nouns == {"mole": "dark spot"}
+    pages = {name: (tiny.path / f"studies/{name}.html").read_text() for name in ("main", "other")}
+    assert "tenfold run studies/other.yaml" in pages["other"] and pages["main"] != pages["other"]
+    report = tiny.path / "report/report.html"
+    assert report.read_text() == pages["other"]
+    assert main(["report", "-w", str(tiny.path), "--study", "main", "--quiet"]) == 0
+    assert read_json(tiny.path / "report/run.json")["config"]["study"] == "main"
+    assert main(["report", "-w", str(tiny.path), "--study", "third", "--quiet"]) == 2
+    assert "no recipe of a study 'third'" in " ".join(capsys.readouterr().err.split())

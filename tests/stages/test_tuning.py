@@ -21,7 +21,7 @@ from tenfold.classification.config import ClassifierConfig
 from tenfold.classification.run import run as train
 from tenfold.classification.tuning_config import TuningConfig
 from tenfold.classification.tuning_contents import TuningContents
-from tenfold.core.errors import DataError, StageError
+from tenfold.core.errors import DataError, FaultsError, StageError
 from tenfold.core.executor import SerialExecutor
 from tenfold.core.plain import from_plain
 from tenfold.core.progress import NullProgress
@@ -99,6 +99,7 @@ def test_the_best_trial_is_what_training_with_its_settings_gives(
     best = yaml.safe_load((searched.folder / "best.yaml").read_text())
     assert best.items() >= dict(found.best.values).items() and "train_ids" not in best
     table = pd.read_csv(searched.folder / "trials.csv")
+    assert table.loc[table["validation_macro_auroc"].idxmax(), "trial"] == searched.summary["best_trial"]
     assert len(table) == 6 and table["validation_macro_auroc"].max() == pytest.approx(found.best.value)
 
     whole = make_blob_workspace(tmp_path / "whole", per_class=16, held_out=4)
@@ -131,6 +132,26 @@ def test_a_search_that_was_interrupted_ends_as_one_that_was_not(
     assert result.summary["interrupted_trials"] == 2
     assert result.outputs == searched.outputs
     assert search(copy).was_finished
+
+
+def test_a_trial_is_given_no_test_image(blobs: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, given = tuning.fit_cell, []
+
+    def watched(settings: Any, workspace: Workspace, images: Any, *arguments: Any, **options: Any) -> Any:
+        given.append(images)
+        return real(settings, workspace, images, *arguments, **options)
+
+    monkeypatch.setattr(tuning, "fit_cell", watched)
+    search(blobs, name="watched", trials=1)
+    rows = real_rows(blobs)
+    test = set(rows.loc[rows["split"] == "test", "image_id"])
+    (images,) = given
+    for part in (images.train, images.extra, images.validation, images.test):
+        assert not test & set(part["image_id"])
+    assert test and set(images.validation["split"]) == {"val"} and len(images.test) == 0
+    held_out = ids_of(blobs, "test", per_class=4)
+    with pytest.raises(FaultsError, match="12 image ids are not in the manifest"):
+        search(blobs, name="peeking", trials=1, classifier={"validation_ids": held_out})
 
 
 def test_more_trials_go_on_and_other_settings_are_refused(blobs: Workspace, searched: Result, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ class _Images:
         return tuple(str(image_id) for image_id in self.rows["image_id"])
 
 
+def audit_inputs(config: AuditConfig, workspace: Workspace) -> list[Path]:
+    """The files that the audit reads."""
+    synthetic = workspace.resolve(f"synthetic/{config.synthetic}/manifest.parquet")
+    return [workspace.resolve(MANIFEST), workspace.resolve(SPLIT), synthetic, embedded.features_path()]
+
+
 def run(config: AuditConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
     """Write audits/<name>/findings.parquet and summary.json.
 
@@ -69,9 +76,8 @@ def run(config: AuditConfig, workspace: Workspace, executor: Executor, progress:
     Raises:
         DataError: the set has no images, or its training images are neither given nor named by it.
     """
-    manifest_path, split_path = workspace.resolve(MANIFEST), workspace.resolve(SPLIT)
-    synthetic_path = workspace.resolve(f"synthetic/{config.synthetic}/manifest.parquet")
-    inputs = [manifest_path, split_path, synthetic_path, embedded.features_path()]
+    inputs = audit_inputs(config, workspace)
+    manifest_path, split_path, synthetic_path, _ = inputs
     stage = begin_stage(workspace, STAGE, f"audits/{config.name}", config, inputs, seed=config.seed)
     if stage.is_finished:
         return stage.result()

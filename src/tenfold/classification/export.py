@@ -55,7 +55,8 @@ def export_predictor(predictor: Predictor, folder: Path, *, with_onnx: bool) -> 
             served = _Served(model.eval(), record.calibration.temperature)
             difference = _write_onnx(served, record.preparation.image_size_px, temporary)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    write_text_atomic(folder / "README.md", classifier_card(record, parameters, onnx_difference=difference))
+    card = classifier_card(record, parameters, input_px=getattr(model, "size_px", None), onnx_difference=difference)
+    write_text_atomic(folder / "README.md", card)
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -7,11 +7,18 @@ from typing import Any
 
 from tenfold.classification.novelty import FEWEST_HELD_OUT
 from tenfold.classification.predictor import PredictorRecord
-from tenfold.models.classifier_presets import EMBEDDED_SMALL
+from tenfold.models.classifier_presets import EMBEDDED_SMALL, preset_of
+from tenfold.models.classifiers import timm_arguments
 
 
-def classifier_card(record: PredictorRecord, parameters: int, *, onnx_difference: float | None) -> str:
-    """The text of README.md. onnx_difference: the largest one that the check found; None without an ONNX file."""
+def classifier_card(
+    record: PredictorRecord, parameters: int, *, input_px: int | None, onnx_difference: float | None
+) -> str:
+    """The text of README.md.
+
+    input_px: the side to which the network resizes its images; None: none. onnx_difference: the largest one that the
+    check found; None without an ONNX file.
+    """
     size = record.preparation.image_size_px
     return f"""# Classifier: {record.name}
 
@@ -40,7 +47,7 @@ With Tenfold, calibrated, with a hint for images of another kind and a map of wh
 ```
 tenfold predict IMAGE --classifier THIS_FOLDER --saliency
 ```
-{_onnx(record, onnx_difference)}{_timm(record)}
+{_onnx(record, onnx_difference)}{_timm(record, input_px)}
 ## Caution
 
 - It answers with one of its {len(record.labels)} classes whatever an image shows: a condition it never saw, healthy
@@ -65,8 +72,9 @@ def _calibration(record: PredictorRecord) -> str:
         return f"Not calibrated: {found.note}"
     return (
         f"Calibrated by a temperature of {found.temperature:.4g}, fitted on {found.n_images} validation images of "
-        f"{found.n_patients} patients (log loss {found.log_loss_before:.3f} before, {found.log_loss_after:.3f} after, "
-        f"{found.log_loss_chance:.3f} for knowing only how common each class is; all on these same images)"
+        f"{found.n_patients} {found.counted_unit}s (log loss {found.log_loss_before:.3f} before, "
+        f"{found.log_loss_after:.3f} after, {found.log_loss_chance:.3f} for knowing only how common each class is; all "
+        "on these same images)"
     )
 
 
@@ -112,17 +120,15 @@ def _told(value: Any) -> str:
 def _onnx(record: PredictorRecord, difference: float | None) -> str:
     if difference is None:
         return ""
-    size = record.preparation.image_size_px
     return f"""
 With ONNX Runtime alone (its answers differ by at most {difference:.1g} from the network's, as checked at the export):
 
 ```python
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
-picture = Image.open("IMAGE").convert("RGB")
-{_squared(record, size)}
+{_squared(record)}
 images = np.asarray(picture, dtype=np.float32).transpose(2, 0, 1)[None] / 255
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
 logits, probabilities = session.run(None, {{"images": images}})
@@ -131,21 +137,52 @@ print(dict(zip({list(record.labels)!r}, probabilities[0].tolist())))
 """
 
 
-def _squared(record: PredictorRecord, size: int) -> str:
+def _timm(record: PredictorRecord, input_px: int | None) -> str:
+    name, options = record.network.model, record.network.options
+    if name == EMBEDDED_SMALL:
+        return "\n`model.safetensors` holds a network of Tenfold's own: without Tenfold take the ONNX file.\n"
+    further = "".join(f", {key}={value!r}" for key, value in sorted(timm_arguments(name, options).items()))
+    resized = ""
+    if input_px is not None and input_px != record.preparation.image_size_px:
+        size = f"size=({input_px}, {input_px})"
+        resized = f'images = torch.nn.functional.interpolate(images, {size}, mode="bilinear", antialias=True)\n'
+    return f"""
+With timm and safetensors alone:
+
+```python
+import numpy as np
+import timm
+import torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+
+model = timm.create_model({preset_of(name).timm_name!r}, num_classes={len(record.labels)}{further}).eval()
+model.load_state_dict(load_file("model.safetensors"))
+{_squared(record)}
+images = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
+{resized}mean, std = (torch.tensor(model.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+with torch.inference_mode():
+    logits = model((images - mean) / std)
+probabilities = torch.softmax(logits / {record.calibration.temperature!r}, dim=1)
+print(dict(zip({list(record.labels)!r}, probabilities[0].tolist())))
+```
+"""
+
+
+def _squared(record: PredictorRecord) -> str:
+    """Code that makes `picture` square as the training's images were: of 8-bit images, the usual ones."""
+    size = record.preparation.image_size_px
+    opened = 'picture = ImageOps.exif_transpose(Image.open("IMAGE")).convert("RGB")  # of 8 bits, without transparency'
     if record.preparation.resize_mode == "pad":
-        return (
-            f"picture = picture.resize(({size}, {size}), Image.Resampling.LANCZOS)  # once it is square, as said above"
-        )
-    return f"""side = min(picture.size)
+        return f"""{opened}
+scale = {size} / max(picture.size)
+fitted = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+small = np.array(picture.resize(fitted, Image.Resampling.LANCZOS, None, 3.0))
+before = [({size} - length) // 2 for length in small.shape[:2]]
+margins = [(start, {size} - length - start) for length, start in zip(small.shape[:2], before)]
+picture = np.pad(small, [*margins, (0, 0)], mode="edge")"""
+    return f"""{opened}
+side = min(picture.size)
 left, top = (picture.width - side) // 2, (picture.height - side) // 2
 box = (left, top, left + side, top + side)
 picture = picture.resize(({size}, {size}), Image.Resampling.LANCZOS, box, 3.0)"""
-
-
-def _timm(record: PredictorRecord) -> str:
-    if record.network.model == EMBEDDED_SMALL:
-        return ""
-    return """
-`model.safetensors` has timm's own names: `timm.create_model(...)` with the arguments under `network` in
-`predictor.json` and as many classes takes it by `load_state_dict`; the input is then normalized by the caller.
-"""

@@ -122,9 +122,9 @@ def _optimizer(groups: list[dict[str, object]], settings: Optimization) -> torch
     rate, decay = settings.learning_rate, settings.weight_decay
     match settings.name:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+            return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=rate, weight_decay=decay)
+            return torch.optim.Adam(groups, lr=rate, weight_decay=decay, fused=True)
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=rate, weight_decay=decay, momentum=settings.momentum)
         case "sgd":

@@ -63,6 +63,8 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise DataError("there is no such image or folder", where=str(path), expected="an image file or a folder")
         if not path.is_dir():
+            if not path.is_file():  # a pipe would be waited for
+                raise DataError("this is no regular file", where=str(path), expected="an image file or a folder")
             found.append(path)
             continue
         inside = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
@@ -128,10 +130,15 @@ def _decoded(path: Path, preparation: Preparation) -> tuple[dict[str, Any], NDAr
     picture = _picture(path, data, preparation.dicom_window)
     digest = sha256_bytes(data)
     size = preparation.image_size_px
+    square = square_picture(picture, size, preparation.resize_mode)
+    if (square == square[0, 0]).all():
+        blank = ImageError("the image has one color only: there is nothing to answer", where=str(path))
+        blank.reason = "constant_image"
+        raise blank
     smallest = min(picture.size)
     note = f"enlarged: only {smallest} px on its shorter side" if smallest < size else None
     row = {"image_id": digest[:16], "sha256": digest, "path": str(path), "note": note}
-    return row, square_picture(picture, size, preparation.resize_mode)
+    return row, square
 
 
 def _picture(path: Path, data: bytes, window: str) -> Image.Image:
@@ -169,7 +176,8 @@ def hint_note(predictor: Predictor) -> str:
     if predictor.reference.can_tell:
         return (
             f"Unusual: farther from the {record.n_reference} training images than all but 5 % of the "
-            f"{record.n_held_out} held-out ones are (about 1 in 20 images that belong is marked so by chance)."
+            f"{record.n_held_out} held-out ones are. About 1 in 20 images that belong is marked so by chance; "
+            "images of another kind may go unmarked."
         )
     return (
         f"No out-of-distribution hint: {record.n_held_out} held-out images, at least {FEWEST_HELD_OUT} are needed to "

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import nn
 
+from tenfold.classification.counting import CountedUnit
 from tenfold.classification.novelty import Reference
 from tenfold.core.errors import CheckpointError
 from tenfold.core.files import read_json
@@ -57,7 +58,7 @@ class Calibration:
     """The temperature that divides the logits, fitted on the validation images; log losses before and after on these.
 
     log_loss_chance: of an answer that only says how common each class is among them. note: why there is no temperature
-    (it is 1 then), or empty.
+    (it is 1 then), or empty. n_patients: patients, or groups where an image names none (counted_unit).
     """
 
     temperature: float
@@ -67,6 +68,7 @@ class Calibration:
     log_loss_after: float | None
     log_loss_chance: float | None
     note: str
+    counted_unit: CountedUnit = "patient"
 
     @property
     def is_no_better_than_chance(self) -> bool:

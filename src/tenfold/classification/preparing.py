@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from tenfold.classification.building import network_of
 from tenfold.classification.config import ClassifierConfig
+from tenfold.classification.counting import count_people
 from tenfold.classification.novelty import Reference, make_reference
 from tenfold.classification.prediction import softmax
 from tenfold.classification.predictor import (
@@ -113,8 +114,8 @@ def calibrate(predictions: pd.DataFrame, labels: tuple[str, ...]) -> Calibration
     rows = predictions[predictions["split"] == "val"]
     logits = rows[[f"logit.{label}" for label in labels]].to_numpy(dtype=np.float64)
     truth = np.array([labels.index(str(label)) for label in rows["label"]], dtype=np.int64)
-    patients = rows["patient_id"].fillna(rows["image_id"]).nunique()
-    uncalibrated = Calibration(1.0, len(rows), int(patients), None, None, None, "")
+    people, unit = count_people(rows)
+    uncalibrated = Calibration(1.0, len(rows), people, None, None, None, "", unit)
     if not len(rows) or len(np.unique(truth)) < 2:
         return replace(uncalibrated, note="there are no validation images of two or more classes")
     temperature = float(fit_temperature(logits, truth))

@@ -218,7 +218,7 @@ class _Run:
         judged = self.model if self.average is None else self.average.model
         logits = predict_logits(judged, self.data.validation_images)
         if not np.isfinite(logits).all():
-            self._fail(step)
+            self._fail(step, "an answer to a validation image")
         probs, truth = softmax(logits), self.data.validation_labels
         auroc, nll = (METRICS[name].point(truth, probs) for name in ("macro_auroc", "log_loss"))
         checkpoint = Checkpoint(step, float(torch.stack(self.losses).mean()), self.rate, auroc, nll)
@@ -282,7 +282,7 @@ class _Run:
         if not bool(is_finite.all()):
             self._fail(step - len(self.losses) + int(is_finite.int().argmin()) + 1)
 
-    def _fail(self, step: int) -> None:
+    def _fail(self, step: int, what: str = "the training loss") -> None:
         """End the training, with the best weights so far in the model and, where there is a folder, in a file."""
         kept = "there was no look at the validation images before"
         if self.best is not None:
@@ -293,7 +293,7 @@ class _Run:
                 write_weights(self.folder / LAST_GOOD, self.best_weights)
                 kept += f", kept in {self.folder / LAST_GOOD}"
         raise StageError(
-            f"the training loss is no number at step {step}; {kept}",
-            expected="a finite loss",
+            f"{what} is no number at step {step}; {kept}",
+            expected="finite losses and answers",
             todo="lower classify.learning_rate, set classify.gradient_clip=1, or set classify.mixed_precision=no",
         )

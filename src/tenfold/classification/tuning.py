@@ -15,6 +15,7 @@ import torch
 import yaml
 from pydantic import ValidationError
 
+from tenfold.classification.counting import count_people
 from tenfold.classification.fitting import cell_images, cell_inputs, fit_cell
 from tenfold.classification.frozen import HeadLook
 from tenfold.classification.selection import CellImages, origin_confound
@@ -131,20 +132,21 @@ def _contents(config: TuningConfig, store: TrialStore, images: CellImages) -> Tu
     sign = -1.0 if config.goal == "macro_auroc" else 1.0
     best = min(whole, key=lambda trial: (sign * (trial.value or 0.0), trial.log_loss or 0.0, trial.number))
     importances, note = store.importances()
-    validation = images.validation
+    people, unit = count_people(images.validation)
     return TuningContents(
         name=config.name,
         goal=config.goal,
         labels=config.classifier.labels,
         model=config.classifier.model,
         n_training_images=len(images.train) + len(images.extra),
-        n_validation_images=len(validation),
-        n_validation_patients=int(validation["patient_id"].fillna(validation["image_id"]).nunique()),
+        n_validation_images=len(images.validation),
+        n_validation_patients=people,
         space={name: searched(dimension) for name, dimension in config.space.items()},
         trials=tuple(trials),
         best_number=best.number,
         importances=importances,
         importance_note=note,
+        counted_unit=unit,
     )
 
 
@@ -154,7 +156,7 @@ def _write(folder: Path, config: TuningConfig, contents: TuningContents) -> list
     write_json_atomic(paths[1], to_plain(contents))
     rows = [
         {
-            "trial": trial.number, "state": trial.state, **trial.values, f"validation_{contents.goal}": trial.value,
+            "trial": trial.number + 1, "state": trial.state, **trial.values, f"validation_{contents.goal}": trial.value,
             "validation_log_loss_there": trial.log_loss, "best_step": trial.best_step,
             "reason": trial.reason,
         }
@@ -184,7 +186,7 @@ def _summary(contents: TuningContents) -> dict[str, Any]:
         "name": contents.name,
         "goal": contents.goal,
         "best_value": best.value,
-        "best_trial": best.number,
+        "best_trial": best.number + 1,
         "best_step": best.best_step,
         "best_values": dict(best.values),
         "trials": len(contents.trials),
@@ -193,5 +195,6 @@ def _summary(contents: TuningContents) -> dict[str, Any]:
         "failed": contents.count("failed"),
         "n_validation_images": contents.n_validation_images,
         "n_validation_patients": contents.n_validation_patients,
+        "counted_unit": contents.counted_unit,
         "test_reads": 0,
     }

@@ -46,7 +46,10 @@ class Searched:
 
 @dataclass(frozen=True)
 class TuningContents:
-    """tuning.json. importances: setting -> share of the figure's variance (fANOVA), None with too few whole trials."""
+    """tuning.json. n_validation_patients: patients, or groups where an image names none (counted_unit).
+
+    importances: setting -> share of the figure's variance (fANOVA), None with too few whole trials.
+    """
 
     name: str
     goal: str
@@ -60,6 +63,7 @@ class TuningContents:
     best_number: int
     importances: Mapping[str, float] | None
     importance_note: str
+    counted_unit: Literal["patient", "group"] = "patient"
 
     @property
     def best(self) -> Trial:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tenfold.cli import (
     bench_command,
@@ -33,8 +34,32 @@ from tenfold.core.errors import InputError, TenfoldError
 EXIT_INTERRUPTED = 130
 _CRASH_TODO = "Please report it with the saved traceback. Finished parts are kept: the same command again resumes."
 
+PANELS = {
+    "The whole job": ("demo", "run", "report", "recipe"),
+    "Step by step": (
+        "data", "finetune", "generate", "regenerate", "gallery", "train", "tune", "study", "evaluate", "predict",
+    ),
+    "Models and machine": ("models", "pretrain", "doctor", "bench"),
+}  # fmt: skip
+"""The commands in the order of the work, as the help shows them."""
+
+
+class _InOrderOfWork(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = [name for panel in PANELS.values() for name in panel if name in self.commands]
+        return names + [name for name in super().list_commands(ctx) if name not in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        for panel, names in PANELS.items():
+            if command is not None and cmd_name in names:
+                command.rich_help_panel = panel  # type: ignore[attr-defined]
+        return command
+
+
 app = typer.Typer(
     name="tenfold",
+    cls=_InOrderOfWork,
     help="Do synthetic images from a diffusion model make a classifier of few medical images better, can they be "
     "trusted, and for whom? Ten guide images in; a fine-tuned generator, synthetic images, classifiers with "
     "controls and an honest verdict out.",
@@ -64,20 +89,15 @@ def _root(
     """Options before the command."""
 
 
-run_commands.register(app)
-app.add_typer(data_commands.app, name="data")
+for commands in (
+    run_commands, generate_commands, train_commands, tune_command, study_command, evaluate_command, predict_commands,
+    pretrain_command, doctor_command, bench_command,
+):  # fmt: skip
+    commands.register(app)
 app.add_typer(recipe_commands.app, name="recipe")
-app.add_typer(models_commands.app, name="models")
+app.add_typer(data_commands.app, name="data")
 app.add_typer(finetune_commands.app, name="finetune")
-doctor_command.register(app)
-evaluate_command.register(app)
-bench_command.register(app)
-generate_commands.register(app)
-pretrain_command.register(app)
-study_command.register(app)
-predict_commands.register(app)
-tune_command.register(app)
-train_commands.register(app)
+app.add_typer(models_commands.app, name="models")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -93,8 +93,9 @@ def _show(outcome: PredictionOutcome, console: Console) -> None:
         lines.append(f"Probabilities are not calibrated: {found.note}.")
     else:
         lines.append(
-            f"Probabilities are calibrated on {found.n_images} validation images of {found.n_patients} patients; one "
-            "image's has no interval, and supposes that classes are as common as among these."
+            f"Probabilities are calibrated on {found.n_images} validation images of {found.n_patients} "
+            f"{found.counted_unit}s; one image's has no interval, and supposes that classes are as common "
+            "as among these."
         )
     if found.is_no_better_than_chance:
         lines.append(

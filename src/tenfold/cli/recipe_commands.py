@@ -18,16 +18,27 @@ RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in re
 @app.command("list", epilog="Example: tenfold recipe list")
 def list_recipes(quiet: Quiet = False, as_json: Json = False, debug: Debug = False) -> None:
     """List the built-in recipes."""
-    from tenfold.recipes.loader import builtin_recipes
+    from tenfold.recipes.shipped import builtin_recipes
 
     console = session.open_console(quiet, as_json, debug)
     found = builtin_recipes()
     lines, width = [], max(len(recipe.name) for recipe in found)
     for recipe in found:
         lines.append(f"{recipe.name:<{width}} {recipe.description}")
-        if recipe.variants:
-            lines.append(f"{'':<{width}} --variant {' | '.join(recipe.variants)}")
-    listed = [{"name": one.name, "description": one.description, "variants": one.variants} for one in found]
+        if recipe.required:
+            words = " ".join(f"--set {dotted}={example}" for dotted, example in recipe.required.items())
+            lines.append(f"{'':<{width}} needs {words}")
+        lines += [f"{'':<{width}} --variant {name}: {told}" for name, told in recipe.variants.items()]
+    lines += [
+        "",
+        "tenfold run NAME --mini           a first look in minutes; proves nothing",
+        "tenfold run NAME ... --dry-run    what would be done, counted and timed",
+        "tenfold recipe show NAME          all that a recipe says",
+    ]
+    listed = [
+        {"name": one.name, "description": one.description, "needs": one.required, "variants": list(one.variants)}
+        for one in found
+    ]
     console.result({"recipes": listed}, lines)
 
 

@@ -112,6 +112,9 @@ def run(
 
 def report(
     workspace: WorkspaceDir = None,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="NAME", help="Which study; the last one reported when not given.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -122,7 +125,7 @@ def report(
     place = workspace or Path("tenfold-demo")
     console = session.open_console(quiet, as_json, debug, place)
     with console.progress() as progress:
-        path = write_report(place, progress)
+        path = write_report(place, progress, study)
     console.result({"report": str(path)}, [f"Report: {path}"])
 
 

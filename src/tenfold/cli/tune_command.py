@@ -167,8 +167,8 @@ def _show(outcome: TuningOutcome, console: Console) -> None:
         f"{summary['complete']} whole, {summary['pruned']} ended early, {summary['failed']} failed",
         f"Best: {found}",
         f"Validation {summary['goal'].replace('_', ' ').replace('auroc', 'AUROC')} {summary['best_value']:.3f} "
-        f"({summary['n_validation_images']} images, {summary['n_validation_patients']} patients): the best of many on "
-        "the images that chose it, so too good and without an interval. No test image was read.",
+        f"({summary['n_validation_images']} images, {summary['n_validation_patients']} {summary['counted_unit']}s): "
+        "the best of many on the images that chose it, so too good and without an interval. No test image was read.",
         f"Settings: {outcome.best} (tenfold train --config)",
         f"Page: {outcome.page}",
     ]

@@ -24,6 +24,13 @@ Answer = TypeVar("Answer")
 
 _PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.5
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
+"""glibc: a worker keeps up to 512 MiB of freed memory instead of asking for it again at each layer: 6-8 % of a training
+step of the embedded classifier, the same bits. Read at a process's start only; nothing elsewhere."""
+
+
+class WorkerDiedError(StageError):
+    """A worker died over its task: of memory, of a fault below Python, or of a kill."""
 
 
 class Executor(Protocol):
@@ -73,8 +80,8 @@ class ProcessExecutor:
     """Worker processes of one thread each, started at the first `map` and kept warm until the exit.
 
     Functions must be module-level and tasks picklable. Workers ignore Ctrl-C, which the parent answers, and end
-    with the parent however that ends. A worker that dies is a StageError. Where `device` says `cuda`, each worker sees
-    one of the CUDA devices, in turn.
+    with the parent however that ends. A worker that dies is a WorkerDiedError. Where `device` says `cuda`, each worker
+    sees one of the CUDA devices, in turn.
     """
 
     def __init__(self, workers: int) -> None:
@@ -106,7 +113,7 @@ class ProcessExecutor:
                 yield futures.pop(future), answer
             is_complete = True
         except BrokenProcessPool as error:
-            raise StageError(
+            raise WorkerDiedError(
                 "a worker process died while it worked",
                 expected=f"{self.worker_count} workers to live until the tasks are done",
                 todo="Most often the memory ran out: use fewer workers (--workers 1, or --executor serial), "
@@ -182,9 +189,11 @@ def usable_cores() -> int:
 
 @contextmanager
 def _quiet_single_threaded_start() -> Iterator[None]:
-    """While workers start: one thread in their environment, and Ctrl-C blocked, which they inherit."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    """While workers start: one thread and kept memory in their environment, Ctrl-C blocked, which they inherit."""
+    settings = dict.fromkeys(THREAD_VARIABLES, "1")
+    settings |= {name: value for name, value in _KEPT_MEMORY.items() if name not in os.environ}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     has_masks = hasattr(signal, "pthread_sigmask")  # not on Windows
     mask: Any = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
     try:

@@ -146,6 +146,38 @@ def begin_stage(
     return StageRun(workspace, stage, place, seed, is_finished, fingerprint, dumped, hashes, started_at)
 
 
+def record_command(
+    folder: Path, stage: str, config: BaseModel, inputs: Mapping[str, str], summary: Mapping[str, Any],
+    began: datetime,
+) -> None:  # fmt: skip
+    """Write `run.json`, last, into a folder of results that may lie outside any workspace.
+
+    inputs: SHA-256 by name. Everything in the folder that is not hidden is an output, named relative to it; `config`
+    has a seed. `began` is in UTC.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    outputs = {path.relative_to(folder).as_posix(): sha256_path(path) for path in files if path.name != _RECORD}
+    dumped = config.model_dump(mode="json")
+    environment = describe_environment("cpu")
+    ended = datetime.now(UTC)
+    record = RunRecord(
+        stage=stage,
+        config=dumped,
+        seed=int(dumped["seed"]),
+        fingerprint=sha256_json({"stage": stage, "config": dumped, "seed": dumped["seed"], "inputs": dict(inputs)}),
+        inputs=dict(inputs),
+        outputs=outputs,
+        summary=summary,
+        environment=environment,
+        started_at=began.isoformat(timespec="milliseconds"),
+        finished_at=ended.isoformat(timespec="milliseconds"),
+        seconds=round((ended - began).total_seconds(), 3),
+        peak_memory_bytes=peak_memory_bytes(),
+        tenfold_version=environment["tenfold"] or "",
+    )
+    write_json_atomic(folder / _RECORD, asdict(record))
+
+
 def hash_inputs(workspace: Workspace, stage: str, inputs: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of each input by the name that a record gives it. Raises DataError when one is missing."""
     hashes: dict[str, str] = {}

@@ -136,27 +136,35 @@ class Workspace:
         Raises WorkspaceError at once, naming the holder, when another process holds it. The lock ends with its
         process, however that ends.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / _LOCK, timeout=0)
-        owner = self.path / _LOCK_OWNER
-        with storage_errors(self.path):
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise WorkspaceError(
-                    f"the workspace is in use by process {_owner_pid(owner)}",
-                    where=str(self.path),
-                    expected="one run in a workspace at a time",
-                    todo="Wait until it has ended and run the same command again, or choose another --workspace.",
-                ) from error
-        try:
-            write_json_atomic(owner, {"pid": os.getpid()})
-            remove_temporary_files(self.path)
+        with hold_folder(self.path, "workspace", "--workspace"):
             yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
+
+
+@contextmanager
+def hold_folder(folder: Path, kind: str, option: str) -> Iterator[None]:
+    """Hold a folder for this process alone, as `Workspace.lock` does; messages name its `kind` and the `option` that
+    chooses another one."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK, timeout=0)
+    owner = folder / _LOCK_OWNER
+    with storage_errors(folder):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise WorkspaceError(
+                f"the {kind} is in use by process {_owner_pid(owner)}",
+                where=str(folder),
+                expected=f"one run in a {kind} at a time",
+                todo=f"Wait until it has ended and run the same command again, or choose another {option}.",
+            ) from error
+    try:
+        write_json_atomic(owner, {"pid": os.getpid()})
+        remove_temporary_files(folder)
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
 
 
 def holds_workspace(folder: str | Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from tenfold.core.device import THREAD_VARIABLES, limit_threads, resolve_device
 from tenfold.core.errors import InputError, StageError, TenfoldError
-from tenfold.core.executor import usable_cores
+from tenfold.core.executor import WorkerDiedError, usable_cores
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -204,8 +204,8 @@ def _cause(error: Any) -> BaseException:
     )
 
 
-def _died_too_often(index: int, error: Exception) -> StageError:
-    return StageError(
+def _died_too_often(index: int, error: Exception) -> WorkerDiedError:
+    return WorkerDiedError(
         f"{MOST_DEATHS} workers died over the same task (number {index}): {_first_line(error)}",
         expected="a worker to live until its task is done",
         todo="Most often the memory ran out: use fewer --workers or smaller batches; finished parts are kept.",

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tenfold.evaluation.contents import ArmSummary, ConfusionMatrix, OriginRow, RocCurve
+from tenfold.evaluation.external_contents import CurveBand
 from tenfold.evaluation.predictions import StudyPredictions
 from tenfold.evaluation.scoring import ArmKey, Scorer
-from tenfold.metrics.arrays import FloatArray
-from tenfold.metrics.bands import roc_band
 from tenfold.metrics.catalog import METRICS
 from tenfold.metrics.classification import confusion_matrix, decided
 
@@ -48,32 +47,18 @@ def pooled_confusion(study: StudyPredictions, key: ArmKey) -> ConfusionMatrix:
     )
 
 
-def roc_curves(scorer: Scorer, key: ArmKey) -> list[RocCurve]:
-    """A curve per class with its band, averaged over seeds at equal false positive rates."""
-    study, members = scorer.study, scorer.study.arms[key]
-    curves = []
-    for index, label in enumerate(study.labels):
-        is_positive = study.truth == index
-        if is_positive.all() or not is_positive.any():
-            continue
-        band = roc_band(is_positive, members.probs[:, :, index], study.patients, scorer.patient_draws)
-        curves.append(
-            RocCurve(
-                arm=members.arm,
-                training_size=members.training_size,
-                label=label,
-                false_positive_rate=tuple(round(float(rate), 4) for rate in band.grid),
-                true_positive_rate=tuple(round(float(rate), 6) for rate in band.value),
-                auroc=scorer.estimate(key, f"auroc.{label}"),
-                low=_rounded(band.low),
-                high=_rounded(band.high),
-            )
-        )
-    return curves
-
-
-def _rounded(rates: FloatArray) -> tuple[float | None, ...]:
-    return tuple(round(float(rate), 4) if np.isfinite(rate) else None for rate in rates)
+def roc_curve(curve: CurveBand, training_size: int) -> RocCurve:
+    """The ROC curve of an arm as an evaluation holds it; `curve` is of that kind."""
+    return RocCurve(
+        arm=curve.model,
+        training_size=training_size,
+        label=curve.label,
+        false_positive_rate=curve.x,
+        true_positive_rate=tuple(0.0 if rate is None else rate for rate in curve.y),
+        auroc=curve.area,
+        low=curve.low,
+        high=curve.high,
+    )
 
 
 def origin_rows(study: StudyPredictions, key: ArmKey) -> list[OriginRow]:

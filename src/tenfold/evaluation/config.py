@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
 from tenfold.core.config import StageConfig
 
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 PrimaryMetric = Literal["macro_auroc", "accuracy", "balanced_accuracy", "macro_f1", "macro_average_precision"]
 
 
@@ -60,4 +61,11 @@ class EvaluationConfig(StageConfig):
     subgroup_detectable_difference: float = Field(
         0.10, gt=0.0, lt=1.0, description="subgroups that could not show a difference this large are greyed"
     )
+    subgroup_fewest_patients: PositiveInt = Field(10, description="subgroups of fewer patients are greyed too")
+    specificity: Share = Field(0.9, description="specificity that a threshold of the validation images must keep")
+    sensitivity: Share = Field(0.9, description="sensitivity that a threshold of the validation images must keep")
+    prevalence: dict[str, Share] = Field(
+        {}, description="share of a class where the classifier is to be used: predictive values are re-weighted to it"
+    )
+    permutations: PositiveInt = Field(5000, ge=100, description="random exchanges of whole patients")
     seed: int = Field(0, ge=0, description="seed of the bootstrap draws")

@@ -19,13 +19,22 @@ from tenfold.evaluation.design_contents import (
     VariantChoice,
 )
 from tenfold.evaluation.estimate import Estimate
+from tenfold.evaluation.external_contents import (
+    Calibration,
+    CurveBand,
+    OperatingPoint,
+    PairedTestRow,
+    PrevalencePoint,
+    ReportRow,
+)
 
 VerdictWord = Literal["helps", "no_evidence", "harms", "not_testable"]
 
 __all__ = [
-    "ArmDesign", "ArmSummary", "CellFailure", "Comparison", "ConfusionMatrix", "CurvePoint", "DoseCurve", "Equivalents",
-    "Estimate", "Evaluation", "OriginRow", "PlannedDifference", "PowerLaw", "RocCurve", "SensitivityWarning",
-    "SubgroupRow", "VariantChoice", "Verdict", "VerdictWord",
+    "ArmDesign", "ArmSummary", "Calibration", "CellFailure", "ClassReport", "CloserLook", "Comparison",
+    "ConfusionMatrix", "CurveBand", "CurvePoint", "DoseCurve", "Equivalents", "Estimate", "Evaluation",
+    "OperatingPoint", "OriginRow", "PairedTestRow", "PlannedDifference", "PowerLaw", "PrevalencePoint", "ReportRow",
+    "RocCurve", "SensitivityWarning", "SubgroupRow", "VariantChoice", "Verdict", "VerdictWord",
 ]  # fmt: skip
 
 
@@ -116,8 +125,9 @@ class SubgroupRow:
     """One arm in one subgroup. `difference` is to `control` (None on the control's own row).
 
     `is_underpowered` rows are shown greyed and are never ranked: the difference that could be seen with 80 % power,
-    `minimum_detectable_difference`, is larger than the study's `subgroup_detectable_difference`, or cannot be told.
-    `is_worst` marks the lowest well-powered value of its attribute.
+    `minimum_detectable_difference`, is larger than the study's `subgroup_detectable_difference`, or cannot be told, or
+    it has fewer patients than `subgroup_fewest_patients`. `absent_labels` have no image in it, so that its macro figure
+    is of other classes. `is_worst` marks the lowest well-powered value of its attribute, where every class has images.
     """
 
     attribute: str
@@ -131,6 +141,7 @@ class SubgroupRow:
     minimum_detectable_difference: float | None
     is_underpowered: bool
     is_worst: bool
+    absent_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +197,30 @@ class SensitivityWarning:
 
 
 @dataclass(frozen=True)
+class ClassReport:
+    """An arm's precision, recall and F1 by class, then their plain and weighted means."""
+
+    arm: str
+    rows: tuple[ReportRow, ...]
+
+
+@dataclass(frozen=True)
+class CloserLook:
+    """The primary arm and its best control at the primary size; `tests` are of the arm against every control.
+
+    What its parts call a model, and a reference, is an arm. Thresholds and temperatures were fitted on the validation
+    images of each classifier.
+    """
+
+    precision_recall: tuple[CurveBand, ...] = ()
+    reports: tuple[ClassReport, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
+    prevalence_points: tuple[PrevalencePoint, ...] = ()
+    tests: tuple[PairedTestRow, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything `evaluation.run` writes. `test_reads` counts the finished stage runs that read the test rows.
 
@@ -215,6 +250,7 @@ class Evaluation:
     power_laws: tuple[PowerLaw, ...] = ()
     planned: tuple[PlannedDifference, ...] = ()
     failures: tuple[CellFailure, ...] = ()
+    closer: CloserLook = CloserLook()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers (a NaN becomes null)."""

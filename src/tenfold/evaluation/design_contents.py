@@ -90,8 +90,8 @@ class DosePoint:
 class DoseCurve:
     """An arm's figure by ratio (at one share) or by share (at one ratio), the control standing for a dose of 0.
 
-    `saturation` is the dose above which the gain no longer grows, `saturation_text` as a report prints it, with the
-    reason where it cannot be told.
+    `saturation` is the smallest ratio with nine tenths of the gain at the largest one (`metrics.saturation`),
+    `saturation_text` as a report prints it, with the reason where it cannot be told.
     """
 
     base_arm: str

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tenfold.core.environment import describe_environment
 from tenfold.core.errors import InputError
 from tenfold.core.progress import Progress
-from tenfold.evaluation.external_config import ExternalEvaluationConfig
+from tenfold.data.manifest import ATTRIBUTE_PREFIX
+from tenfold.evaluation.external_config import USUAL_SUBGROUPS, ExternalEvaluationConfig
 from tenfold.evaluation.external_contents import ClassCount, ExternalEvaluation
 from tenfold.evaluation.given_predictions import GivenModel, GivenPredictions
 from tenfold.evaluation.model_comparisons import compare_models, paired_tests, planned_differences
-from tenfold.evaluation.model_curves import curve_bands
+from tenfold.evaluation.model_curves import curve_bands, with_curves
 from tenfold.evaluation.model_estimates import Judge
 from tenfold.evaluation.model_groups import group_masks, group_rows
-from tenfold.evaluation.model_summary import model_summary
+from tenfold.evaluation.model_summary import model_summary, never_named
 from tenfold.evaluation.model_thresholds import calibration, operating_points, threshold_rules
 from tenfold.evaluation.scoring import Scorer
 
@@ -32,10 +34,10 @@ def evaluate_given(
     """All contents. `inputs` are the files' hashes by name; `test_reads` how often these test images were read, this
     time included, None where nobody counts.
 
-    Raises InputError when the settings name a model or class that is not there.
+    Raises as `check_settings` does.
     """
+    check_settings(config, given)
     reference = _reference(config, given)
-    _check_prevalence(config, given)
     models = given.models
     notes = list(given.notes)
     with progress.task("Scoring the predictions", 4 * len(models) + 2) as task:
@@ -46,6 +48,7 @@ def evaluate_given(
         rules = threshold_rules(config.sensitivity, config.specificity)
         for model in models:
             summaries.append(model_summary(judge, model))
+            notes += never_named(judge, model)
             task.advance()
             at, at_prevalence, said = operating_points(judge, model, rules, config.prevalence)
             points += at
@@ -54,8 +57,15 @@ def evaluate_given(
             task.advance()
             calibrations.append(calibration(judge, model, config.calibration_bins))
             task.advance()
-            curves += curve_bands(judge, model)
+        drawn = with_curves(judge, models, reference, config.metric, config.curve_models)
+        for model in models:
+            curves += curve_bands(judge, model) if model in drawn else []
             task.advance()
+        if len(drawn) < len(models):
+            notes.append(
+                f"ROC and precision-recall curves are of {len(drawn)} of {len(models)} models, the reference and the "
+                f"best of the others: `--set curve_models={len(models)}` adds the others to the tables, and takes time."
+            )
         comparisons = compare_models(judge, models, reference, config.metric, config.margin)
         tests = paired_tests(judge, models, reference, permutations=config.permutations, seed=config.seed)
         task.advance()
@@ -93,25 +103,39 @@ def evaluate_given(
     )
 
 
+def check_settings(config: ExternalEvaluationConfig, given: GivenPredictions) -> None:
+    """Raise InputError when the settings name a model, a class or a column that is not there."""
+    _reference(config, given)
+    for label in config.prevalence:
+        if label not in given.labels:
+            raise InputError(
+                f"there is no class {label!r}", where="--prevalence",
+                expected=f"CLASS=SHARE with a class of {', '.join(given.labels)}", todo=_advice(label, given.labels),
+            )  # fmt: skip
+    columns = [name.removeprefix(ATTRIBUTE_PREFIX) for name in given.manifest.columns if name != "image_id"]
+    for name in config.subgroup_attributes:
+        if name not in USUAL_SUBGROUPS and name.removeprefix(ATTRIBUTE_PREFIX) not in columns:
+            raise InputError(
+                f"the manifest has no column {name!r}", where="--subgroup",
+                expected=f"one of {', '.join(columns)}" if columns else "a manifest (--manifest) with this column",
+                todo=_advice(name, columns),
+            )  # fmt: skip
+
+
 def _reference(config: ExternalEvaluationConfig, given: GivenPredictions) -> GivenModel:
-    if config.reference is None:
-        return given.models[0]
-    for model in given.models:
-        if model.name == config.reference:
-            return model
-    raise InputError(
-        f"there is no model {config.reference!r}", where="--reference",
-        expected=f"one of {', '.join(model.name for model in given.models)}",
-    )  # fmt: skip
-
-
-def _check_prevalence(config: ExternalEvaluationConfig, given: GivenPredictions) -> None:
-    unknown = [label for label in config.prevalence if label not in given.labels]
-    if unknown:
+    names = [model.name for model in given.models]
+    if config.reference is not None and config.reference not in names:
         raise InputError(
-            f"there is no class {', '.join(unknown)}", where="--prevalence",
-            expected=f"CLASS=SHARE with a class of {', '.join(given.labels)}",
+            f"there is no model {config.reference!r}", where="--reference", expected=f"one of {', '.join(names)}",
+            todo=_advice(config.reference, names),
         )  # fmt: skip
+    return given.models[0 if config.reference is None else names.index(config.reference)]
+
+
+def _advice(name: str, known: Sequence[str]) -> str:
+    """The name that was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else "Write the name as it stands in the files."
 
 
 def _title(given: GivenPredictions) -> str:

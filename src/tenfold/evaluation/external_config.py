@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 from tenfold.core.config import StageConfig
 
 ComparedMetric = Literal["macro_auroc", "accuracy", "balanced_accuracy", "macro_f1", "macro_average_precision"]
+USUAL_SUBGROUPS = ("skin_type_group", "skin_type", "severity", "site", "sex", "age_band", "source")
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -27,7 +28,7 @@ class ExternalEvaluationConfig(StageConfig):
         {}, description="share of a class where the model is to be used: predictive values are re-weighted to it"
     )
     subgroup_attributes: tuple[str, ...] = Field(
-        ("skin_type_group", "skin_type", "severity", "site", "sex", "age_band", "source"),
+        USUAL_SUBGROUPS,
         description="manifest columns by which results are split, with or without `attr.`; age_band is made of age",
     )
     subgroup_half_width: Share = Field(
@@ -37,4 +38,7 @@ class ExternalEvaluationConfig(StageConfig):
     bootstrap_draws: PositiveInt = Field(2000, ge=100, description="draws of test patients for every interval")
     permutations: PositiveInt = Field(5000, ge=100, description="random sign flips of whole patients")
     calibration_bins: PositiveInt = Field(10, ge=2, le=50, description="bins of the calibration plot")
+    curve_models: PositiveInt = Field(
+        6, description="models with ROC and precision-recall bands: the reference and the best others by `metric`"
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the draws")

@@ -15,12 +15,13 @@ from tenfold.evaluation.given_tables import (
     VALIDATION,
     GivenManifest,
     PredictionTable,
-    some_names,
     text_column,
 )
 from tenfold.evaluation.model_names import RUN
+from tenfold.evaluation.table_files import some_names
 from tenfold.metrics.arrays import IntArray
 
+_SETTLE = "Find out which file is right, and correct the other; give the manifest the predictions were made with."
 _WRONG_SPLIT = "rows whose split is that of the manifest, so that no training image is scored"
 
 
@@ -33,7 +34,7 @@ def check_tables(tables: Sequence[PredictionTable]) -> None:
             faults.add(
                 DataError(
                     "the same file is given twice", where=f"{seen[table.sha256]} and {table.path}",
-                    expected="different models or runs",
+                    expected="different models or runs", todo="Leave one of them out.",
                 )
             )  # fmt: skip
         seen[table.sha256] = table.path
@@ -42,6 +43,7 @@ def check_tables(tables: Sequence[PredictionTable]) -> None:
                 DataError(
                     f"the classes are {', '.join(table.labels)}", where=str(table.path),
                     expected=f"those of {tables[0].path.name}: {', '.join(tables[0].labels)}",
+                    todo="Rename the columns where only the spelling differs, or evaluate each file by itself.",
                 )
             )  # fmt: skip
     faults.raise_if_any()
@@ -111,6 +113,7 @@ def check_truth(truth: IntArray, labels: Sequence[str], notes: list[str]) -> Non
     if (counts > 0).sum() < 2:
         raise DataError(
             f"all {len(truth)} test images are {labels[int(counts.argmax())]}",
+            where="label",
             expected="test images of at least two classes: of one alone nothing can be told apart",
             todo="Add test images of the other classes.",
         )
@@ -143,6 +146,7 @@ def _label_faults(rows: pd.DataFrame, labels: Sequence[str], where: str) -> Iter
         yield DataError(
             f"{unlabelled.nunique()} images have no label: {some_names(unlabelled)}", where=where,
             expected="a label in the predictions or in the manifest",
+            todo="Add the column label to one of them, or leave these images out of both and say so.",
         )  # fmt: skip
     strange = rows[rows["label"].notna() & ~rows["label"].isin(list(labels))]
     if len(strange):
@@ -167,20 +171,28 @@ def _manifest_faults(rows: pd.DataFrame, given: GivenManifest | None, where: str
             todo="Give the manifest of these images, with the same image_id in both files.",
         )  # fmt: skip
     there = rows[rows["image_id"].isin(known.index)]
-    told = {name: there["image_id"].map(text_column(known, name)).astype("string") for name in ("label", "split")}
+    told = {
+        name: there["image_id"].map(text_column(known, name)).astype("string")
+        for name in ("label", "split", "patient_id")
+    }
     differs = there["label"].notna() & told["label"].notna() & (told["label"] != there["label"]).fillna(False)
     if differs.any():
         yield DataError(_disagreement("have another label", there, told, "label", differs), where=where,
-                        expected="the labels of the manifest")  # fmt: skip
+                        expected="the labels of the manifest", todo=_SETTLE)  # fmt: skip
+    strays = there["patient_id"].notna() & told["patient_id"].notna() & (told["patient_id"] != there["patient_id"])
+    if strays.fillna(False).any():
+        yield DataError(_disagreement("are of another patient", there, told, "patient_id", strays.fillna(False)),
+                        where=where, expected="the patients of the manifest", todo=_SETTLE)  # fmt: skip
     moved = (told["split"] != there["split"]).fillna(True) if given.has_split else differs & False
     if moved.any():
         yield DataError(_disagreement("are in another split", there, told, "split", moved), where=where,
-                        expected=_WRONG_SPLIT)  # fmt: skip
+                        expected=_WRONG_SPLIT, todo=_SETTLE)  # fmt: skip
     made = there.loc[(there["image_id"].map(text_column(known, "source")) == "synthetic").fillna(False), "image_id"]
     if len(made):
         yield DataError(
             f"{made.nunique()} test or validation images are synthetic: {some_names(made)}", where=where,
             expected="real images only: a classifier is never tested on generated ones",
+            todo="Leave these rows out; if they are real, correct the manifest's column source.",
         )  # fmt: skip
 
 

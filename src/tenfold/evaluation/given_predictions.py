@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from tenfold.core.errors import DataError, Faults
 from tenfold.core.hashing import sha256_json
@@ -20,6 +21,7 @@ from tenfold.evaluation.given_checks import (
     declared_hash,
 )
 from tenfold.evaluation.given_tables import (
+    MOST_ROUNDING,
     TEST,
     VALIDATION,
     GivenManifest,
@@ -54,16 +56,20 @@ class GivenRun:
 
 @dataclass(frozen=True)
 class GivenModel:
-    """A model, or a study's arm, with a run for each seed; `settings` are the columns that describe it."""
+    """A model, or a study's arm, with a run for each seed; `settings` are the columns that describe it.
+
+    `training_size` is that of an arm of a study, 0 of anybody's model.
+    """
 
     name: str
     settings: Mapping[str, str]
     runs: tuple[GivenRun, ...]
+    training_size: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
-        """Its key in `GivenPredictions.study`."""
-        return self.name, 0
+        """Its key among the arms of a study."""
+        return self.name, self.training_size
 
     @property
     def has_validation(self) -> bool:
@@ -102,7 +108,7 @@ class GivenPredictions:
         arms = {
             model.key: ArmPredictions(
                 arm=model.name,
-                training_size=0,
+                training_size=model.training_size,
                 seed_keys=tuple((run.seed, 0) for run in model.runs),
                 probs=np.stack([run.test.probs for run in model.runs]),
                 trainings=tuple({} for _ in model.runs),
@@ -136,7 +142,7 @@ def match_given(tables: Sequence[PredictionTable], given: GivenManifest | None) 
     """The models of tables already read; raises as `read_given` does."""
     check_tables(tables)
     labels = tables[0].labels
-    notes: list[str] = []
+    notes: list[str] = [] if given is None else list(given.notes)
     rows = _stacked(tables, given, notes)
     order = [[table.labels.index(label) for label in labels] for table in tables]
     probs = np.concatenate([table.probs[:, columns] for table, columns in zip(tables, order, strict=True)])
@@ -144,14 +150,17 @@ def match_given(tables: Sequence[PredictionTable], given: GivenManifest | None) 
     check_rows(rows, labels, given, ", ".join(dict.fromkeys(str(table.path) for table in tables)))
     declared = declared_hash(tables, given, notes)
     used = rows[rows["split"].isin([TEST, VALIDATION])]
-    dropped = len(rows) - len(used)
-    if dropped:
-        notes.append(f"{dropped} rows of training images or of no split were left out.")
+    others = rows.loc[~rows.index.isin(used.index), "split"].fillna("none").value_counts()
+    left_out = ", ".join(f"{word} ({count})" for word, count in others.items())
+    if left_out:
+        notes.append(f"Rows whose split is neither test nor val were left out: {left_out}.")
     test = used[used["split"] == TEST]
     if test.empty:
         raise DataError(
-            "no row belongs to the test set", where=", ".join(table.path.name for table in tables),
+            f"no row belongs to the test set; the other splits are: {left_out or 'val alone'}",
+            where=", ".join(str(table.path) for table in tables),
             expected="rows whose split is test; without any split column every row counts as test",
+            todo="Write test in the column split, or leave that column out of both files.",
         )  # fmt: skip
     named = name_models(used, [table.path for table in tables], notes)
     image_ids = common_images(named[named["split"] == TEST])
@@ -170,6 +179,7 @@ def match_given(tables: Sequence[PredictionTable], given: GivenManifest | None) 
         )
     if any(model.has_validation for model in models) and not all(table.has_logits for table in tables):
         notes.append("Without logit.<class> columns temperatures act on the logarithms of the probabilities.")
+    notes += [note for table in tables if (note := _differing_logits(table)) is not None]
     columns = _columns_of_images(given, image_ids)
     pairs = [[image_id, labels[index]] for image_id, index in zip(image_ids, truth, strict=True)]
     return GivenPredictions(
@@ -230,6 +240,19 @@ def _models(
         settings = members.iloc[0]["settings"]
         found.append(GivenModel(str(name), settings, tuple(runs)))
     return found
+
+
+def _differing_logits(table: PredictionTable) -> str | None:
+    """A note when the logits of a file are not those of its probabilities, so that a temperature answers for others."""
+    if not table.has_logits:
+        return None
+    most = float(np.abs(np.asarray(softmax(table.logits, axis=1)) - table.probs).max())
+    if most <= MOST_ROUNDING:
+        return None
+    return (
+        f"{table.path.name}: the softmax of the logits differs from the probabilities by up to {most:.2f}. Figures are "
+        "of the probabilities; a temperature acts on the logits."
+    )
 
 
 def _columns_of_images(given: GivenManifest | None, image_ids: Sequence[str]) -> pd.DataFrame:

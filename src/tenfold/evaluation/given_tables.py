@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from tenfold.core.errors import DataError, Faults
 from tenfold.core.hashing import sha256_file
 from tenfold.data.manifest import ATTRIBUTE_PREFIX, COLUMNS, SOURCES
 from tenfold.data.split_seal import hash_test_rows, read_sealed_split, with_split
+from tenfold.evaluation.table_files import EXPECTED, read_table, some_names
 from tenfold.metrics.arrays import BoolArray, FloatArray
 
 PROBABILITY, LOGIT = "prob.", "logit."
@@ -23,9 +23,7 @@ ROUNDING, MOST_ROUNDING = 0.005, 0.05
 """How far the probabilities of an image may be from 1 in all: for each class as much as rounding to two decimals can
 do, and at most."""
 SPLIT_WORDS = {"validation": "val", "valid": "val", "dev": "val", "training": "train", "testing": "test"}
-_SHOWN = 5
 _EXACT = 1e-6
-_EXPECTED = "the columns image_id, label and one prob.<class> (or logit.<class>) for each class"
 
 
 @dataclass(frozen=True)
@@ -45,28 +43,37 @@ class PredictionTable:
 @dataclass(frozen=True)
 class GivenManifest:
     """One row an image, by `image_id`. `has_split` when its rows say which split they are in; `test_sha256` is the
-    sealed hash of all its test rows, None where it cannot be told."""
+    sealed hash of all its test rows, None where it cannot be told; `notes` say what was passed over."""
 
     path: Path
     rows: pd.DataFrame
     has_split: bool
     test_sha256: str | None
+    notes: tuple[str, ...] = ()
 
 
 def read_predictions(path: Path) -> PredictionTable:
     """A predictions table. Raises DataError, or FaultsError for several, when its cells cannot be probabilities."""
-    table = _read(path)
+    table = read_table(path)
     faults = Faults()
     if "image_id" not in table.columns:
-        faults.add(_table_error(path, "the table has no column image_id", "the columns"))
+        faults.add(_table_error(path, "the table has no column image_id", table.columns))
     kinds = {kind: [name for name in table.columns if name.startswith(kind)] for kind in (PROBABILITY, LOGIT)}
     if not any(kinds.values()):
-        faults.add(_table_error(path, "the table has no prob.<class> and no logit.<class> columns", "the columns"))
+        faults.add(_table_error(path, "the table has no prob.<class> and no logit.<class> columns", table.columns))
     faults.raise_if_any()
     if table.empty:
-        raise DataError("the table has no rows", where=str(path), expected="a row for each image")
+        raise DataError(
+            "the table has no rows", where=str(path), expected="a row for each image", todo="Predict the images again."
+        )  # fmt: skip
     names = {kind: [name[len(kind) :] for name in columns] for kind, columns in kinds.items() if columns}
     labels = tuple(names.get(PROBABILITY) or names[LOGIT])
+    if not all(label.strip() for columns in names.values() for label in columns):
+        raise DataError(
+            "a column of probabilities or logits names no class", where=str(path),
+            expected=f"{PROBABILITY}<class>, such as {PROBABILITY}melanoma",
+            todo="Write the class after the point.",
+        )  # fmt: skip
     if len(labels) < 2:
         raise DataError(
             f"the table holds one class only: {labels[0]}", where=str(path),
@@ -76,10 +83,9 @@ def read_predictions(path: Path) -> PredictionTable:
     if len(names) == 2 and set(names[PROBABILITY]) != set(names[LOGIT]):
         raise DataError(
             f"probabilities are of {', '.join(names[PROBABILITY])}, logits of {', '.join(names[LOGIT])}",
-            where=str(path), expected="the same classes in both",
+            where=str(path), expected="the same classes in both", todo="Rename, add or drop the columns that differ.",
         )  # fmt: skip
-    if table["image_id"].isna().any():
-        raise DataError(f"{int(table['image_id'].isna().sum())} rows have no image_id", where=str(path))
+    _check_ids(table, path)
     numbers = {kind: _numbers(table, [f"{kind}{label}" for label in labels], path) for kind in names}
     logits = numbers.get(LOGIT)
     probs = numbers.get(PROBABILITY)
@@ -99,10 +105,13 @@ def read_given_manifest(path: Path) -> GivenManifest:
 
     The sealed split beside a workspace's manifest (splits.json) fills its split column and vouches for its test rows.
     """
-    rows = _read(path)
+    rows = read_table(path)
     if "image_id" not in rows.columns:
-        raise _table_error(path, "the manifest has no column image_id", "a row for each image with its image_id")
-    rows = rows[rows["image_id"].notna()].reset_index(drop=True)
+        raise DataError(
+            f"the manifest has no column image_id, but {some_names(rows.columns)}", where=str(path),
+            expected="a row for each image with its image_id", todo="Name the column of the images' ids image_id.",
+        )  # fmt: skip
+    _check_ids(rows, path)
     # A `source` of anybody's is a place of origin; Tenfold's own column tells real from synthetic images.
     own = set(COLUMNS) - (set() if set(text_column(rows, "source").dropna()) <= set(SOURCES) else {"source"})
     upstream = [name for name in rows.columns if name not in own and not name.startswith(ATTRIBUTE_PREFIX)]
@@ -112,22 +121,29 @@ def read_given_manifest(path: Path) -> GivenManifest:
     if len(twice):
         raise DataError(
             f"the manifest names {len(set(twice))} images twice: {some_names(twice)}", where=str(path),
-            expected="one row for each image_id",
+            expected="one row for each image_id", todo="Drop the rows that are not wanted.",
         )  # fmt: skip
-    for name in set(COLUMNS) & set(rows.columns):
-        if COLUMNS[name] != "string":
-            rows[name] = pd.to_numeric(rows[name], errors="coerce").astype("Float64")
+    notes: list[str] = []
+    for name in [name for name in COLUMNS if name in rows.columns and COLUMNS[name] != "string"]:
+        numbers = pd.to_numeric(rows[name], errors="coerce").astype("Float64")
+        texts = rows.loc[numbers.isna() & rows[name].notna(), name]
+        if len(texts):
+            notes.append(
+                f"{len(texts)} cells of {name} in {path.name} are no numbers and count as not recorded, such as "
+                f"{some_names(texts)}."
+            )
+        rows[name] = numbers
     seal = path.with_name("splits.json")
     is_whole = {"label", "sha256"} <= set(rows.columns)
     if seal.is_file() and is_whole:
         sealed = read_sealed_split(seal)
-        return GivenManifest(path, with_split(rows, sealed), True, sealed.test_sha256)
+        return GivenManifest(path, with_split(rows, sealed), True, sealed.test_sha256, tuple(notes))
     has_split = "split" in rows.columns and bool(rows["split"].notna().any())
     if has_split:
         rows["split"] = split_words(rows["split"])
     test = rows[rows["split"] == TEST] if has_split else rows[:0]
     is_sealable = is_whole and len(test) > 0 and bool(test[["label", "sha256"]].notna().all(axis=None))
-    return GivenManifest(path, rows, has_split, hash_test_rows(rows) if is_sealable else None)
+    return GivenManifest(path, rows, has_split, hash_test_rows(rows) if is_sealable else None, tuple(notes))
 
 
 def split_words(values: pd.Series[str]) -> pd.Series[str]:
@@ -143,47 +159,6 @@ def text_column(table: pd.DataFrame, name: str) -> pd.Series[str]:
     return pd.Series(pd.array([None] * len(table), dtype="string"), index=table.index)
 
 
-def some_names(names: Iterable[object]) -> str:
-    """The first of the names, each once, for a message."""
-    shown = [str(name) for name in dict.fromkeys(names)]
-    return ", ".join(shown[:_SHOWN]) + (", ..." if len(shown) > _SHOWN else "")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(
-            "there is no such file" if not path.is_dir() else "this is a folder, not a table", where=str(path),
-            expected="a .parquet, .csv, .tsv or .jsonl file",
-        )  # fmt: skip
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.suffix in (".csv", ".tsv"):
-            separator = "," if path.suffix == ".csv" else "\t"
-            table = pd.read_csv(
-                path, dtype="string", keep_default_na=False, na_values=[""], sep=separator, encoding="utf-8-sig"
-            )
-            table.columns = table.columns.str.removeprefix("'")
-            table = table.apply(lambda column: column.str.removeprefix("'"))
-        elif path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            table = pd.DataFrame([json.loads(line) for line in lines if line.strip()])
-        else:
-            raise DataError(
-                f"{path.suffix or 'no suffix'} is no table format", where=str(path),
-                expected=".parquet, .csv, .tsv or .jsonl",
-            )  # fmt: skip
-    except (ValueError, TypeError, OSError) as error:
-        raise DataError(f"the table cannot be read: {error}", where=str(path), todo="Write it again.") from error
-    table.columns = table.columns.map(str).str.strip()
-    doubled = sorted(set(table.columns[table.columns.duplicated()]))
-    if doubled:
-        raise DataError(f"columns occur twice: {', '.join(doubled)}", where=str(path))
-    if "image_id" in table.columns:
-        table["image_id"] = table["image_id"].astype("string").str.strip()
-    return table
-
-
 def _numbers(table: pd.DataFrame, names: Sequence[str], path: Path) -> FloatArray:
     found = table[list(names)].apply(lambda column: pd.to_numeric(column, errors="coerce"))
     numbers: FloatArray = np.asarray(found.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
@@ -192,11 +167,20 @@ def _numbers(table: pd.DataFrame, names: Sequence[str], path: Path) -> FloatArra
         kind = "probabilities" if names[0].startswith(PROBABILITY) else "logits"
         raise DataError(
             f"{int(bad.sum())} of {len(table)} rows hold {kind} that are no finite numbers, "
-            f"such as image {some_names(table['image_id'][bad])}",
-            where=str(path), expected=f"a number in each of {names[0]} to {names[-1]}",
+            f"such as image {_first_bad(table, names, bad, numbers)}",
+            where=str(path), expected=f"a number in each of {names[0]} to {names[-1]}, with a decimal point",
             todo="Predict these images again: a model that gives NaN has diverged, or its input was damaged.",
         )  # fmt: skip
     return numbers
+
+
+def _first_bad(table: pd.DataFrame, names: Sequence[str], bad: BoolArray, numbers: FloatArray) -> str:
+    """The first images with such cells, and what stands in the first of them."""
+    row = int(np.flatnonzero(bad)[0])
+    name = names[int(np.flatnonzero(~np.isfinite(numbers[row]))[0])]
+    cell = table[name].iloc[row]
+    is_empty = not isinstance(cell, (list, dict)) and pd.isna(cell)
+    return f"{some_names(table['image_id'][bad])} ({name} is {'empty' if is_empty else repr(cell)[:40]})"
 
 
 def _summing_to_one(probs: FloatArray, image_ids: pd.Series[str], path: Path) -> FloatArray:
@@ -225,5 +209,17 @@ def _no_probabilities(bad: BoolArray, image_ids: pd.Series[str], path: Path, wha
     )
 
 
-def _table_error(path: Path, what: str, expected: str) -> DataError:
-    return DataError(what, where=str(path), expected=_EXPECTED if expected == "the columns" else expected)
+def _table_error(path: Path, what: str, columns: Iterable[str]) -> DataError:
+    return DataError(
+        f"{what}: its columns are {some_names(columns)}", where=str(path), expected=EXPECTED,
+        todo="Rename the columns; docs/evaluation.md has the whole list.",
+    )  # fmt: skip
+
+
+def _check_ids(table: pd.DataFrame, path: Path) -> None:
+    without = table.index[table["image_id"].isna()]
+    if len(without):
+        raise DataError(
+            f"{len(without)} rows have no image_id: {some_names(f'row {row + 1}' for row in without)}", where=str(path),
+            expected="an image_id in every row", todo="Fill them in, or leave these rows out.",
+        )  # fmt: skip

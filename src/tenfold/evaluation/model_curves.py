@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +14,15 @@ from tenfold.metrics.arrays import FloatArray
 from tenfold.metrics.bands import Band, pr_band, reliability_band, roc_band
 
 _DIGITS = 6
+
+
+def with_curves(
+    judge: Judge, models: Sequence[GivenModel], reference: GivenModel, metric: str, most: int
+) -> list[GivenModel]:
+    """The reference and the best of the others by the metric, at most `most`: bands of all of many models take long."""
+    others = [model for model in models if model is not reference]
+    others.sort(key=lambda model: -(judge.scorer.estimate(model.key, metric).value or 0.0))
+    return [reference, *others[: most - 1]]
 
 
 def curve_bands(judge: Judge, model: GivenModel) -> list[CurveBand]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tenfold.evaluation.estimate import Estimate
 from tenfold.evaluation.given_predictions import GivenModel, GivenPredictions
-from tenfold.evaluation.scoring import Scorer, finite
+from tenfold.evaluation.scoring import Scorer, finite, within
 from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray, WeightedMetric
 from tenfold.metrics.bootstrap import Draws, Interval, crossed_error_interval, crossed_share_interval
 
@@ -47,9 +47,9 @@ class Judge:
         interval = crossed_share_interval(Draws.of_scores(scores), draws, boundary_count=count)
         return self.estimate(interval, len(scores))
 
-    def error(self, scores: FloatArray) -> Estimate:
-        """Of scores (K, 1 + D) that are never below 0 and have no upper bound."""
-        interval = crossed_error_interval(Draws.of_scores(scores), self.scorer.patient_draws)
+    def error(self, scores: FloatArray, metric: str) -> Estimate:
+        """Of scores (K, 1 + D) of an error, which is never below 0."""
+        interval = within(crossed_error_interval(Draws.of_scores(scores), self.scorer.patient_draws), metric)
         return self.estimate(interval, len(scores))
 
     def estimate(self, interval: Interval, runs: int) -> Estimate:

@@ -31,12 +31,28 @@ def model_summary(judge: Judge, model: GivenModel) -> ModelSummary:
         settings=dict(model.settings),
         n_runs=len(model.runs),
         metrics={name: judge.scorer.estimate(model.key, name) for name in judge.scorer.metrics},
-        report=tuple(_report(judge, model)),
+        report=tuple(classification_report(judge, model)),
         confusion=tuple(tuple(int(count) for count in row) for row in np.asarray(counts)),
     )
 
 
-def _report(judge: Judge, model: GivenModel) -> list[ReportRow]:
+def never_named(judge: Judge, model: GivenModel) -> list[str]:
+    """A note when a run names a class of the test set for no image: its precision does not exist, and no average has
+    it."""
+    present = {index for index in range(len(judge.given.labels)) if (judge.truth == index).any()}
+    named = [set(decided(run.test.probs).tolist()) for run in model.runs]
+    labels = [judge.given.labels[index] for index in sorted(present) if any(index not in run for run in named)]
+    if not labels:
+        return []
+    runs = "it names" if len(model.runs) == 1 else "a run names"
+    return [
+        f"{model.name}: {runs} no image {', '.join(labels)}: the precision (PPV) of such a class does not exist, and "
+        "its average over classes is over the others, so that it flatters the model."
+    ]
+
+
+def classification_report(judge: Judge, model: GivenModel) -> list[ReportRow]:
+    """Precision, recall and F1 of every class, then their means over classes, plain and weighted by support."""
     probs = probs_of(model)
     scores = {name: judge.draws(kernel, probs) for name, kernel in _COLUMNS.items()}
     everything = np.ones(len(judge.truth), dtype=np.bool_)

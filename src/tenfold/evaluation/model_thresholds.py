@@ -11,7 +11,7 @@ from tenfold.evaluation.external_contents import Calibration, OperatingPoint, Pr
 from tenfold.evaluation.given_predictions import GivenModel, Scored
 from tenfold.evaluation.model_curves import reliability_bins
 from tenfold.evaluation.model_estimates import Judge, probs_of
-from tenfold.metrics.arrays import BoolArray, FloatArray, WeightedMetric
+from tenfold.metrics.arrays import BoolArray, FloatArray, IntArray, WeightedMetric
 from tenfold.metrics.calibration import (
     brier_score,
     expected_calibration_error,
@@ -124,15 +124,16 @@ def _temperature(validation: Scored) -> float:
 
 
 def _figures(judge: Judge, probs: FloatArray) -> dict[str, Estimate]:
-    return {name: judge.error(judge.draws(kernel, probs)) for name, kernel in _FIGURES.items()}
+    return {name: judge.error(judge.draws(kernel, probs), name) for name, kernel in _FIGURES.items()}
 
 
 def _point(
     judge: Judge, index: int, fitted: Sequence[Threshold], probs: FloatArray
 ) -> tuple[dict[str, Estimate], tuple[FloatArray, FloatArray], BoolArray]:
     is_class = judge.truth == index
-    # The kernels take a threshold for each class; those of the others do not matter here.
-    values = [(threshold.value,) * probs.shape[2] for threshold in fitted]
+    # The class alone, as class 0: the other columns would be counted in vain.
+    labels: IntArray = np.where(is_class, 0, 1).astype(np.int64)
+    own = probs[:, :, [index]]
     called = np.stack([run[:, index] >= threshold.value for run, threshold in zip(probs, fitted, strict=True)])
     some, spared = _ever(called), _ever(~called)
     kernels: dict[str, tuple[Callable[[tuple[float, ...]], WeightedMetric], BoolArray]] = {
@@ -142,7 +143,12 @@ def _point(
         "npv": (NpvAtThreshold, spared),
     }
     scores = {
-        figure: judge.draws([kernel(value) for value in values], probs)[..., index]
+        figure: np.stack(
+            [
+                kernel((threshold.value,))(labels, run, judge.weights)[..., 0]
+                for threshold, run in zip(fitted, own, strict=True)
+            ]
+        )
         for figure, (kernel, _) in kernels.items()
     }
     estimates = {figure: judge.share(scores[figure], rests_on) for figure, (_, rests_on) in kernels.items()}

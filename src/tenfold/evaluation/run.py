@@ -17,7 +17,8 @@ from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.evaluation import parity
 from tenfold.evaluation.choice import candidate_arms, choose_on_validation
-from tenfold.evaluation.classifier import arm_summary, origin_rows, pooled_confusion, roc_curves
+from tenfold.evaluation.classifier import arm_summary, origin_rows, pooled_confusion, roc_curve
+from tenfold.evaluation.closer_look import closer_look, prevalence_notes
 from tenfold.evaluation.comparison import Primary, all_comparisons, sensitivity_warnings
 from tenfold.evaluation.config import EvaluationConfig, PrimaryComparison
 from tenfold.evaluation.contents import CellFailure, Evaluation, SubgroupRow, VariantChoice
@@ -28,7 +29,7 @@ from tenfold.evaluation.power_laws import power_laws
 from tenfold.evaluation.predictions import ArmPredictions, StudyPredictions, load_study, prediction_files
 from tenfold.evaluation.ratio import dose_curves
 from tenfold.evaluation.scoring import Scorer
-from tenfold.evaluation.subgroups import subgroup_masks, subgroup_rows
+from tenfold.evaluation.subgroups import Limits, subgroup_masks, subgroup_rows
 from tenfold.evaluation.verdict import decide
 
 STAGE = "evaluation"
@@ -91,7 +92,7 @@ def evaluate(
     designs = arm_designs(study, cells)
     primary, choice = resolve_primary(config.primary, study, designs, failed)
     keys = sorted(study.arms)
-    with progress.task("Scoring the arms", len(keys) + 3) as task:
+    with progress.task("Scoring the arms", len(keys) + 4) as task:
         scorer = Scorer(study, draws=config.bootstrap_draws, seed=config.seed)
         summaries = []
         for key in keys:
@@ -106,6 +107,8 @@ def evaluate(
         worth = equivalents(scorer, primary, designs, **drawn)
         doses = dose_curves(scorer, primary, designs)
         laws = power_laws(scorer, primary.metric, **drawn)
+        task.advance()
+        closer, rocs = closer_look(scorer, primary, best, config)
         task.advance()
     shown = [(arm, primary.training_size) for arm in (primary.arm, best) if arm is not None]
     shown = [key for key in shown if key in study.arms]
@@ -123,7 +126,7 @@ def evaluate(
         arms=tuple(summaries),
         comparisons=tuple(comparisons),
         confusion_matrices=tuple(pooled_confusion(study, key) for key in shown),
-        roc_curves=tuple(curve for key in shown for curve in roc_curves(scorer, key)),
+        roc_curves=tuple(roc_curve(curve, primary.training_size) for curve in rocs),
         subgroups=tuple(subgroups),
         learning_curve=tuple(curve_points(scorer, list(dict.fromkeys((primary.metric, "accuracy"))))),
         equivalents=tuple(worth),
@@ -133,12 +136,13 @@ def evaluate(
         n_test_patients=study.patient_count,
         test_sha256=study.test_sha256,
         test_reads=sum(len(arm.seed_keys) for arm in members) + 1,
-        notes=(*parity.study_notes(members), *notes),
+        notes=(*parity.study_notes(members), *notes, *prevalence_notes(config, study.labels)),
         designs=tuple(designs[key] for key in keys),
         choice=choice,
         dose_curves=tuple(doses),
         power_laws=tuple(laws),
         failures=failed,
+        closer=closer,
     )
 
 
@@ -207,6 +211,6 @@ def _subgroups(
         best_control=best,
         draws=config.bootstrap_draws,
         seed=config.seed,
-        detectable=config.subgroup_detectable_difference,
+        limits=Limits(config.subgroup_detectable_difference, config.subgroup_fewest_patients),
     )  # fmt: skip
     return rows, notes

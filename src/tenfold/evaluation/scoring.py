@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,10 @@ from tenfold.metrics.bootstrap import (
 from tenfold.metrics.catalog import Metric, catalog
 from tenfold.metrics.power import detectable_difference
 
-__all__ = ["ArmKey", "Scorer", "finite", "minimum_detectable"]
+__all__ = ["ArmKey", "Scorer", "finite", "minimum_detectable", "within"]
+
+LARGEST_ERRORS = {"expected_calibration_error": 1.0, "brier_score": 2.0}
+"""What no figure of all classes together can exceed; a single class's cannot exceed 1."""
 
 
 class Scorer:
@@ -70,7 +74,7 @@ class Scorer:
         if self.metrics[metric].is_share:
             interval = crossed_share_interval(figure, self.patient_draws, boundary_count=self._boundary_count(metric))
         else:
-            interval = crossed_error_interval(figure, self.patient_draws)
+            interval = within(crossed_error_interval(figure, self.patient_draws), metric)
         return self._as_estimate(interval, len(figure.points))
 
     def difference(self, key: ArmKey, control: ArmKey, metric: str) -> tuple[Estimate, Interval]:
@@ -83,7 +87,10 @@ class Scorer:
             raise ValueError(f"{key} and {control} have no seed in common")
         figure = self.scores_of_seeds(key, metric, seeds).minus(self.scores_of_seeds(control, metric, seeds))
         interval = crossed_interval(figure, self.patient_draws)
-        return self._as_estimate(interval, len(seeds)), interval
+        shown = interval
+        if self.metrics[metric].is_share:  # no difference of two shares lies beyond 1
+            shown = replace(interval, low=max(interval.low, -1.0), high=min(interval.high, 1.0))
+        return self._as_estimate(shown, len(seeds)), interval
 
     def _as_estimate(self, interval: Interval, seed_count: int) -> Estimate:
         return Estimate(
@@ -106,6 +113,14 @@ class Scorer:
             own = of_class[self.study.labels.index(label)]
             return everyone - own if kind == "specificity" else own
         return min((count for count in of_class if count), default=0) if self.metrics[metric].is_per_class else everyone
+
+
+def within(interval: Interval, metric: str) -> Interval:
+    """The interval of an error without what the error cannot be, which few seeds would let it hold."""
+    name, _, label = metric.partition(".")
+    if name not in LARGEST_ERRORS or not math.isfinite(interval.high):
+        return interval
+    return replace(interval, high=min(interval.high, 1.0 if label else LARGEST_ERRORS[name]))
 
 
 def minimum_detectable(interval: Interval) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,14 @@ AGE_BANDS = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 200, "60 and over")
 SOURCE_COLUMNS = ("attr.source", "attr.dataset", "attr.collection", "attr.hospital", "attr.institution", "attr.center")
 """What upstream tables call the place an image comes from; the manifest's own `source` tells real from synthetic."""
 SECOND_METRIC = "balanced_accuracy"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A subgroup is ranked that has at least `fewest` patients and could show a difference of `detectable`."""
+
+    detectable: float
+    fewest: int
 
 
 def subgroup_masks(
@@ -84,17 +92,20 @@ def subgroup_rows(
     best_control: str,
     draws: int,
     seed: int,
-    detectable: float,
+    limits: Limits,
 ) -> list[SubgroupRow]:
     """The primary arm and its controls in every subgroup, by the primary metric and balanced accuracy.
 
-    The arm's rows hold its difference to `best_control`. Patients are drawn anew within each subgroup.
+    The arm's rows hold its difference to `best_control`. Patients are drawn anew within each subgroup; one below
+    the limits is underpowered.
     """
     arms = [primary.arm, *(control for control in primary.controls if (control, primary.training_size) in study.arms)]
     metrics = list(dict.fromkeys((primary.metric, SECOND_METRIC)))
     rows = []
     for attribute, value, mask in masks:
         scorer = Scorer(study, draws=draws, seed=seed, name=f"{attribute}={value}", mask=mask)
+        is_small = scorer.patient_draws.patient_count < limits.fewest
+        absent = tuple(label for index, label in enumerate(study.labels) if not (scorer.truth == index).any())
         for metric in metrics:
             control = (best_control, primary.training_size)
             difference, interval = scorer.difference(primary.key, control, metric)
@@ -107,31 +118,34 @@ def subgroup_rows(
                     arm=arm,
                     training_size=primary.training_size,
                     metric=metric,
-                    estimate=_estimate(scorer, (arm, primary.training_size), metric),
+                    estimate=_estimate(scorer, (arm, primary.training_size), metric, absent),
                     control=best_control if is_primary else None,
                     difference=difference if is_primary else None,
                     minimum_detectable_difference=visible,
-                    is_underpowered=visible is None or visible > detectable,
+                    is_underpowered=is_small or visible is None or visible > limits.detectable,
                     is_worst=False,
+                    absent_labels=absent,
                 )
                 rows.append(row)
     return _mark_worst(rows)
 
 
-def _estimate(scorer: Scorer, key: ArmKey, metric: str) -> Estimate:
+def _estimate(scorer: Scorer, key: ArmKey, metric: str, absent: Sequence[str]) -> Estimate:
     """The figure, with a note of the classes that have no image here (their AUROC or sensitivity does not exist)."""
     estimate = scorer.estimate(key, metric)
-    absent = [label for index, label in enumerate(scorer.study.labels) if not (scorer.truth == index).any()]
     if not absent:
         return estimate
     return replace(estimate, method=f"{estimate.method}; no image of {', '.join(absent)} here")
 
 
 def _mark_worst(rows: Sequence[SubgroupRow]) -> list[SubgroupRow]:
-    """Flag the lowest value of each attribute, arm and metric among its well-powered rows, when there are two."""
+    """Flag the lowest value of each attribute, arm and metric among its well-powered rows, when there are two.
+
+    Figures of other classes are not ranked beside those of all.
+    """
     ranked: dict[tuple[str, str, str], list[SubgroupRow]] = {}
     for row in rows:
-        if not row.is_underpowered and row.estimate.value is not None:
+        if not row.is_underpowered and not row.absent_labels and row.estimate.value is not None:
             ranked.setdefault((row.attribute, row.arm, row.metric), []).append(row)
     worst = {id(min(group, key=_value)) for group in ranked.values() if len(group) > 1}
     return [replace(row, is_worst=True) if id(row) in worst else row for row in rows]

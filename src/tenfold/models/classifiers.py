@@ -98,6 +98,25 @@ def build_classifier(
     return Classifier(net, options.image_size_px, (0.0,) * 3, (1.0,) * 3) if options.image_size_px else net
 
 
+def timm_arguments(model: str, options: NetworkOptions) -> dict[str, Any]:
+    """What timm.create_model is told beside the name, the classes and the weights."""
+    import timm
+
+    own = [name for name in options.further if name in _OWN_ARGUMENTS]
+    if own:
+        raise InputError(f"model_options cannot set {', '.join(own)}", where="classify.model_options")
+    preset = preset_of(model)
+    attention = options.attention_dropout if options.attention_dropout is not None else preset.attention_dropout
+    settings = timm.get_pretrained_cfg(preset.timm_name, allow_unregistered=True)
+    is_fixed = settings is not None and settings.fixed_input_size
+    told = {
+        "drop_rate": options.dropout,
+        "attn_drop_rate": attention,
+        "img_size": options.image_size_px if is_fixed else None,
+    }
+    return {name: value for name, value in told.items() if value is not None} | dict(options.further)
+
+
 def freeze_first_blocks(model: nn.Module, count: int) -> None:
     """Keep the stem and the first `count` blocks of a classifier as they are; 0 trains everything.
 
@@ -185,7 +204,7 @@ def _timm_model(
             expected=f"one of {', '.join(near)}" if near else f"{EMBEDDED_SMALL} or a model of timm, such as resnet18",
             todo="timm.list_models() lists them all",
         )
-    arguments = _arguments(model, options)
+    arguments = timm_arguments(model, options)
     if pretrained and weights is None:
         try:
             return timm.create_model(name, pretrained=True, num_classes=class_count, **arguments)
@@ -198,7 +217,8 @@ def _timm_model(
                 where=page or "timm, which has no weights of it",
                 expected="a network connection, or the weights as a file on this machine",
                 todo=("fetch model.safetensors from there where there is a network, and " if page else "")
-                + "give a local .safetensors file as classify.weights, or set classify.pretrained=false",
+                + "give a local .safetensors file (--weights FILE, in a recipe classify.weights), or start "
+                "from random weights (--from-scratch, or classify.pretrained=false with classify.freeze_blocks=0)",
             ) from error
     try:
         backbone = timm.create_model(name, pretrained=False, num_classes=class_count, **arguments)
@@ -207,25 +227,6 @@ def _timm_model(
     if weights is not None:
         _load_backbone(backbone, weights)
     return backbone
-
-
-def _arguments(model: str, options: NetworkOptions) -> dict[str, Any]:
-    """What timm.create_model is told beside the name, the classes and the weights."""
-    import timm
-
-    own = [name for name in options.further if name in _OWN_ARGUMENTS]
-    if own:
-        raise InputError(f"model_options cannot set {', '.join(own)}", where="classify.model_options")
-    preset = preset_of(model)
-    attention = options.attention_dropout if options.attention_dropout is not None else preset.attention_dropout
-    settings = timm.get_pretrained_cfg(preset.timm_name, allow_unregistered=True)
-    is_fixed = settings is not None and settings.fixed_input_size
-    told = {
-        "drop_rate": options.dropout,
-        "attn_drop_rate": attention,
-        "img_size": options.image_size_px if is_fixed else None,
-    }
-    return {name: value for name, value in told.items() if value is not None} | dict(options.further)
 
 
 def _misfit(model: str, arguments: dict[str, Any], error: Exception) -> InputError:
@@ -242,7 +243,13 @@ def _load_backbone(backbone: Any, weights: Path) -> None:
     """Load a state dict into all but the last layer; nothing may be missing or left over."""
     expected = "a .safetensors file with the state dict of this very model"
     if weights.suffix != ".safetensors" or not weights.is_file():
-        raise CheckpointError("the classifier's weights cannot be used", where=str(weights), expected=expected)
+        what = "is not a .safetensors file" if weights.exists() else "is not there"
+        raise CheckpointError(
+            f"the file of the classifier's weights {what}",
+            where=str(weights),
+            expected=expected,
+            todo="give the path of one; pickled weights (.pth, .bin) are never opened",
+        )
     heads = backbone.pretrained_cfg["classifier"]
     prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     try:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenfold.core.errors import DataError, InputError
-from tenfold.core.files import read_json, storage_errors, write_bytes_atomic, write_json_atomic, write_text_atomic
+from tenfold.core.files import (
+    read_json,
+    storage_errors,
+    write_atomic,
+    write_bytes_atomic,
+    write_json_atomic,
+    write_text_atomic,
+)
 from tenfold.core.hashing import sha256_file
 from tenfold.core.progress import Progress
-from tenfold.core.workspace import Workspace, holds_workspace
+from tenfold.core.run_record import record_command
+from tenfold.core.workspace import Workspace, hold_folder, holds_workspace
 from tenfold.evaluation.external_config import ExternalEvaluationConfig
 from tenfold.evaluation.external_contents import ExternalEvaluation
 from tenfold.recipes.loader import load_settings
@@ -22,7 +31,9 @@ if TYPE_CHECKING:
     from tenfold.recipes.external_sets import ExternalSet
 
 CONTENTS, PAGE = "evaluation.json", "evaluation.html"
+RECORD, BEGUN = "run.json", "started.json"
 TABLES, FIGURES = "tables", "figures"
+STAGE = "evaluate"
 MANIFEST = "data/manifest.parquet"
 READS = "evaluation/test_reads.json"
 
@@ -97,47 +108,59 @@ def order_external_set(
 ) -> EvaluationOrder:
     """An order for classifiers on other images than their own; their answers are written to the results first."""
     place = out or external.workspace.resolve(f"evaluation/{external.name}")
-    _make_room(place)
     tables = []
-    for name, table in external.tables.items():
-        path = place / "predictions" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_parquet(path, index=False)
-        tables.append(path)
-    manifest = place / "predictions" / "manifest.parquet"
-    external.manifest.to_parquet(manifest, index=False)
-    return EvaluationOrder(config, tuple(tables), manifest, place)
+    with _results_folder(place), storage_errors(place):
+        (place / "predictions").mkdir(exist_ok=True)
+        for earlier in place.glob("predictions/*.parquet"):
+            earlier.unlink()
+        for name, table in external.tables.items():
+            path = place / "predictions" / f"{name}.parquet"
+            with write_atomic(path) as temporary:
+                table.to_parquet(temporary, index=False)
+            tables.append(path)
+        manifest = place / "predictions" / "manifest.parquet"
+        with write_atomic(manifest) as temporary:
+            external.manifest.to_parquet(temporary, index=False)
+    counted_in = external.workspace if external.has_sealed else None
+    return EvaluationOrder(config, tuple(tables), manifest, place, counted_in)
 
 
 def run_evaluation(order: EvaluationOrder, progress: Progress, *, notes: Sequence[str] = ()) -> EvaluationOutcome:
-    """Evaluate and write evaluation.html, tables/*.csv, figures/*.png and, last, evaluation.json.
+    """Evaluate and write evaluation.html, tables/*.csv, figures/*.png, evaluation.json and, last, run.json.
 
     Raises:
         DataError, FaultsError: the tables cannot be judged as they are; each fault says what, where and what to do.
-        InputError: the settings name a model or a class that is not there.
+        InputError: the settings name a model, a class or a column that is not there, or the results' folder is another
+            thing's.
+        WorkspaceError: another process writes there.
         StorageError: the results cannot be written.
     """
     from tenfold.data.manifest import csv_text
-    from tenfold.evaluation.external import evaluate_given
+    from tenfold.evaluation.external import check_settings, evaluate_given
     from tenfold.evaluation.external_tables import tables
     from tenfold.evaluation.given_predictions import read_given
     from tenfold.reports.evaluation_page import figure_files, render_evaluation_page
 
+    began = datetime.now(UTC)
     given = read_given(order.predictions, order.manifest).noted(notes)
-    _make_room(order.out)
-    reads = None if order.counted_in is None else _count_read(order.counted_in)
-    evaluation = evaluate_given(order.config, given, progress, inputs=_inputs(order), test_reads=reads)
-    with progress.task("Writing the page", 3) as task:
-        for name, table in tables(evaluation).items():
-            if len(table):
-                write_text_atomic(order.out / TABLES / f"{name}.csv", csv_text(table))
-        task.advance()
-        for name, picture in figure_files(evaluation).items():
-            write_bytes_atomic(order.out / FIGURES / name, picture)
-        task.advance()
-        write_text_atomic(order.out / PAGE, render_evaluation_page(evaluation))
-        write_json_atomic(order.out / CONTENTS, evaluation.to_json())
-        task.advance()
+    check_settings(order.config, given)
+    inputs = _inputs(order)
+    with _results_folder(order.out):
+        reads = None if order.counted_in is None else _count_read(order.counted_in)
+        evaluation = evaluate_given(order.config, given, progress, inputs=inputs, test_reads=reads)
+        with progress.task("Writing the page", 3) as task, storage_errors(order.out):
+            for name, table in tables(evaluation).items():
+                if len(table):
+                    write_text_atomic(order.out / TABLES / f"{name}.csv", csv_text(table))
+            task.advance()
+            for name, picture in figure_files(evaluation).items():
+                write_bytes_atomic(order.out / FIGURES / name, picture)
+            task.advance()
+            write_text_atomic(order.out / PAGE, render_evaluation_page(evaluation))
+            write_json_atomic(order.out / CONTENTS, evaluation.to_json())
+            (order.out / BEGUN).unlink(missing_ok=True)
+            record_command(order.out, STAGE, order.config, inputs, _summary(evaluation), began)
+            task.advance()
     return EvaluationOutcome(evaluation, order.out)
 
 
@@ -180,24 +203,46 @@ def _count_read(workspace: Workspace) -> int:
     place = workspace.resolve(READS)
     own = (int(read_json(place)["reads"]) if place.is_file() else 0) + 1
     write_json_atomic(place, {"reads": own})
-    stages = [path for folder in ("classifiers", "evaluation") for path in workspace.path.glob(f"{folder}/*/run.json")]
-    return len(stages) + own
+    # This command's own records are told by their name: they are counted above.
+    stages = [*workspace.path.glob("classifiers/*/run.json"), *workspace.path.glob("evaluation/*/run.json")]
+    return len([path for path in stages if read_json(path).get("stage") != STAGE]) + own
 
 
-def _make_room(folder: Path) -> None:
-    """Check that results may go there, and remove those of an earlier evaluation. Raises InputError."""
-    if folder.is_file() or holds_workspace(folder):
+def _summary(evaluation: ExternalEvaluation) -> dict[str, Any]:
+    return {
+        "models": [model.name for model in evaluation.models],
+        "n_test_images": evaluation.n_test_images,
+        "n_test_patients": evaluation.n_test_patients,
+        "test_reads": evaluation.test_reads,
+    }
+
+
+@contextmanager
+def _results_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder of the results, with those of an earlier evaluation removed.
+
+    Raises InputError when it is a file, a workspace or holds other things; WorkspaceError when another process has it.
+    """
+    if (folder.exists() and not folder.is_dir()) or holds_workspace(folder):
         raise InputError(
-            "results cannot go here: it is a file" if folder.is_file() else "results cannot go here: it is a workspace",
+            "results cannot go here: it is a workspace" if folder.is_dir() else "results cannot go here: it is a file",
             where=str(folder), expected="a new or empty folder", todo="Choose another one with --out.",
         )  # fmt: skip
-    entries = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if entries - {CONTENTS, PAGE, TABLES, FIGURES, "predictions"} and CONTENTS not in entries:
-        raise InputError(
-            "the folder holds other things", where=str(folder), expected="a new or empty folder, or an earlier result",
-            todo="Choose another one with --out.",
-        )  # fmt: skip
     with storage_errors(folder):
-        (folder / CONTENTS).unlink(missing_ok=True)
-        for name in (TABLES, FIGURES):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        entries = (
+            {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+        )
+        if entries and not entries & {CONTENTS, RECORD, BEGUN}:
+            raise InputError(
+                f"the folder holds other things: {', '.join(sorted(entries)[:5])}", where=str(folder),
+                expected="a new or empty folder, or an earlier result", todo="Choose another one with --out.",
+            )  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+    with hold_folder(folder, "folder of results", "--out"):
+        with storage_errors(folder):
+            # The mark first: what an interrupted evaluation leaves behind is known as an evaluation's.
+            write_json_atomic(folder / BEGUN, {"stage": STAGE})
+            earlier = [folder / RECORD, folder / CONTENTS, folder / PAGE]
+            for path in (*earlier, *folder.glob(f"{TABLES}/*.csv"), *folder.glob(f"{FIGURES}/*.png")):
+                path.unlink(missing_ok=True)
+        yield

@@ -25,7 +25,8 @@ class ExternalSet:
     """Answers to an external set: a table of predictions for each classifier, the images' manifest, and notes.
 
     The tables' rows of split test are the external images; those of split val are the classifier's own validation
-    images, on which thresholds and temperature are fitted.
+    images, on which thresholds and temperature are fitted. has_sealed: some images are the workspace's sealed test
+    images, so that judging the answers is a read of these.
     """
 
     workspace: Workspace
@@ -33,6 +34,7 @@ class ExternalSet:
     tables: Mapping[str, pd.DataFrame]
     manifest: pd.DataFrame
     notes: tuple[str, ...]
+    has_sealed: bool
 
 
 def answer_external_set(
@@ -69,11 +71,14 @@ def answer_external_set(
         # The network's own logits alone: probabilities come of them alike for both kinds of rows.
         both = pd.concat([answers, validation], ignore_index=True)
         tables[name] = both[[column for column in both.columns if not column.startswith(_DROPPED)]]
-    _refuse_known_images(workspace, own, external, source)
+    sealed = _sealed_images(workspace, own, external, source)
+    if sealed:
+        notes.append(f"{sealed} of these images are the workspace's own sealed test images: this read is counted.")
     held_out = own[own["image_id"].isin(pd.concat(validations)["image_id"])].assign(split="val")
     manifest = pd.concat([external.assign(split="test"), held_out], ignore_index=True)
     place = source.absolute().name or "external"
-    return ExternalSet(workspace, f"{classifiers[0]}-on-{place}", tables, manifest, tuple(dict.fromkeys(notes)))
+    told = tuple(dict.fromkeys(notes))
+    return ExternalSet(workspace, f"{classifiers[0]}-on-{place}", tables, manifest, told, sealed > 0)
 
 
 def _of_workspace(predictor: Predictor, source: Workspace) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -116,6 +121,8 @@ def _of_folder(predictor: Predictor, folder: Path, progress: Progress) -> tuple[
         for answered in predict_files(predictor, files, task):
             refused += len(answered.refused)
             parts.append(answered.table)
+    if refused == len(files):
+        raise DataError(f"none of {refused} files can be answered", where=str(folder), expected="images that are whole")
     table = pd.concat(parts, ignore_index=True)
     label = [Path(path).relative_to(folder).parts[0] for path in table["path"]]
     table = table.assign(label=label, split="test")
@@ -131,13 +138,13 @@ def _of_folder(predictor: Predictor, folder: Path, progress: Progress) -> tuple[
     return answers, manifest, notes
 
 
-def _refuse_known_images(workspace: Workspace, own: pd.DataFrame, external: pd.DataFrame, source: Path) -> None:
-    """Images that the classifier may have learned from are no external ones."""
+def _sealed_images(workspace: Workspace, own: pd.DataFrame, external: pd.DataFrame, source: Path) -> int:
+    """How many are the workspace's sealed test images; those that the classifier may have learned from are refused."""
     from tenfold.data.splits import read_sealed_split, with_split
 
     seen = with_split(own, read_sealed_split(workspace.resolve("data/splits.json")))
-    seen = seen[seen["split"] != "test"]
-    shared = sorted(set(external["image_id"]) & set(seen["image_id"]))
+    is_test = seen["split"] == "test"
+    shared = sorted(set(external["image_id"]) & set(seen.loc[~is_test, "image_id"]))
     if shared:
         raise DataError(
             f"{len(shared)} images of the external set are training or validation images of the classifier: "
@@ -145,3 +152,4 @@ def _refuse_known_images(workspace: Workspace, own: pd.DataFrame, external: pd.D
             expected="images that the classifier has never seen",
             todo="Leave them out, or evaluate on the sealed test set: the same command without --on.",
         )  # fmt: skip
+    return len(set(external["image_id"]) & set(seen.loc[is_test, "image_id"]))

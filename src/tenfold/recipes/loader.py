@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,30 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from tenfold.core.errors import Faults, RecipeError
 from tenfold.recipes.schema import Recipe
+from tenfold.recipes.shipped import BUILTIN
 from tenfold.recipes.yaml_source import KeyPath, Source, parse_mapping, parse_value
 
 Model = TypeVar("Model", bound=BaseModel)
-
-_BUILTIN = Path(str(resources.files("tenfold.recipes"))) / "builtin"
-
-
-@dataclass(frozen=True)
-class BuiltinRecipe:
-    """A shipped recipe: its name is its file's stem."""
-
-    name: str
-    description: str
-    path: Path
-    variants: tuple[str, ...]
-
-
-def builtin_recipes() -> list[BuiltinRecipe]:
-    """All shipped recipes, by name."""
-    found = []
-    for path in sorted(_BUILTIN.rglob("*.yaml")):
-        data = parse_mapping(path.read_text(encoding="utf-8"), path.name).data
-        found.append(BuiltinRecipe(path.stem, str(data.get("description", "")), path, tuple(data.get("variants", {}))))
-    return found
 
 
 def recipe_text(name_or_path: str) -> str:
@@ -65,7 +43,7 @@ def load_recipe(
         RecipeError: one fault; FaultsError: several, collected. Each says the file and line, or the setting.
     """
     path = _find(name_or_path)
-    source = parse_mapping(_read(path), path.name if path.is_relative_to(_BUILTIN) else str(path))
+    source = parse_mapping(_read(path), path.name if path.is_relative_to(BUILTIN) else str(path))
     data, places = dict(source.data), dict(source.places)
     known = data.pop("variants", None)
     quick = data.pop("mini", None)
@@ -140,7 +118,7 @@ def _find(name_or_path: str) -> Path:
         if not path.is_file():
             raise RecipeError("there is no such recipe file", where=name_or_path, expected="a .yaml file")
         return path
-    names = {path.stem: path for path in sorted(_BUILTIN.rglob("*.yaml"))}
+    names = {path.stem: path for path in sorted(BUILTIN.rglob("*.yaml"))}
     if name_or_path not in names:
         raise RecipeError(
             f"there is no built-in recipe {name_or_path!r}",
@@ -154,7 +132,11 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe cannot be read: {error}", where=str(path), expected="UTF-8 text") from error
+        said = error.strerror if isinstance(error, OSError) else f"no UTF-8 text at byte {error.start}"
+        raise RecipeError(
+            f"the file cannot be read: {said}", where=str(path), expected="a YAML file in UTF-8",
+            todo="Give the path of such a file, or save it again.",
+        ) from error  # fmt: skip
 
 
 def _variant(known: Any, name: str, path: Path, faults: Faults) -> Any:

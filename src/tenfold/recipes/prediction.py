@@ -115,6 +115,8 @@ def run_prediction(
     if out is not None:
         _check_out(out)
     files = find_images(images)
+    if out is not None:
+        _remove_maps(out)
     tables: list[pd.DataFrame] = []
     refused: list[Refused] = []
     with progress.task("Answering images", len(files)) as task:
@@ -209,13 +211,23 @@ def _check_explanation(explanation: Explanation, predictor: Predictor, out: Path
 
 
 def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SUMMARY).is_file())):
+    own = {TABLE, TABLE_CSV, QUARANTINE, SUMMARY, SALIENCY}
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    inside = {name for name in names if not name.startswith(TEMPORARY_PREFIX)}
+    if (out.exists() and not out.is_dir()) or (SUMMARY not in inside and not own.issuperset(inside)):
         raise DataError(
             "the folder for the answers holds other things",
             where=str(out),
             expected="a new or empty folder, or one of earlier answers, which are then replaced",
             todo="Name another with --out.",
         )
+
+
+def _remove_maps(out: Path) -> None:
+    """Maps of earlier answers, so that none is taken for one of these."""
+    with storage_errors(out):
+        for path in (out / SALIENCY).glob("[0-9a-f]" * 16 + ".png"):
+            path.unlink()
 
 
 def _explained(predictor: Predictor, answered: Answered, explanation: Explanation, out: Path) -> Answered:

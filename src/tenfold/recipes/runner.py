@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from tenfold.core.config import StageConfig
-from tenfold.core.errors import StorageError, TenfoldError
+from tenfold.core.errors import DataError, StorageError, TenfoldError
 from tenfold.core.executor import Executor, make_executor
-from tenfold.core.files import read_json, write_text_atomic
+from tenfold.core.files import read_json, write_bytes_atomic, write_text_atomic
 from tenfold.core.progress import NullProgress, Progress, TaskProgress
-from tenfold.core.run_record import Result
+from tenfold.core.run_record import Result, read_run_record
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.evaluation.config import EvaluationConfig
@@ -24,7 +24,7 @@ from tenfold.evaluation.contents import Evaluation, Verdict
 from tenfold.recipes.loader import load_recipe
 from tenfold.recipes.naming import default_workspace
 from tenfold.recipes.schema import Recipe
-from tenfold.reports.config import ReportConfig
+from tenfold.reports.config import STUDY_PAGE, STUDY_RECIPE, ReportConfig
 from tenfold.studies import estimates
 from tenfold.studies.failures import failure_error
 from tenfold.studies.settings import fill_config
@@ -91,8 +91,14 @@ def run_recipe(recipe: Recipe, folder: Path, executor: Executor, progress: Progr
     )
     with workspace.lock():
         write_text_atomic(workspace.path / RECIPE_FILE, recipe_yaml(recipe))
+        study_recipe(workspace, recipe.study.name).unlink(missing_ok=True)
         _run_stages(_stages(recipe, workspace, executor), workspace, progress)
     return read_summary(workspace, recipe.study.name, recipe.trimmed, time.monotonic() - began)
+
+
+def study_recipe(workspace: Workspace, study: str) -> Path:
+    """Where `tenfold study` keeps a study's recipe: the workspace's own stays as it is."""
+    return workspace.path / STUDY_RECIPE.format(study=study)
 
 
 def run_study_stages(
@@ -103,6 +109,7 @@ def run_study_stages(
     Raises as `run_recipe` does.
     """
     began = time.monotonic()
+    write_text_atomic(study_recipe(workspace, recipe.study.name), recipe_yaml(recipe))
     _run_stages(_study_stages(recipe, workspace, executor, rates), workspace, progress)
     return read_summary(workspace, recipe.study.name, recipe.trimmed, time.monotonic() - began)
 
@@ -142,10 +149,24 @@ def read_summary(workspace: Workspace, study: str, trimmed: tuple[str, ...], sec
     )
 
 
-def write_report(folder: Path, progress: Progress) -> Path:
-    """Make the report of a finished run again. Raises WorkspaceError or DataError when there is none to report."""
+def write_report(folder: Path, progress: Progress, study: str | None = None) -> Path:
+    """Make the report of a finished study again, of the last one reported when None is named.
+
+    Raises WorkspaceError or DataError when there is none to report.
+    """
     workspace = Workspace.open(folder)
-    recipe = load_recipe(str(workspace.path / RECIPE_FILE))
+    last = workspace.path / "report" / "run.json"
+    if study is None and last.is_file():
+        study = str(read_run_record(last.parent).config["study"])
+    own = None if study is None else study_recipe(workspace, study)
+    recipe = load_recipe(str(own if own is not None and own.is_file() else workspace.path / RECIPE_FILE))
+    if study not in (None, recipe.study.name):
+        raise DataError(
+            f"the workspace has no recipe of a study {study!r}",
+            where=str(own),
+            expected=f"the study of {RECIPE_FILE}, {recipe.study.name!r}, or one that `tenfold study` ran",
+            todo="Name one of them.",
+        )
     with workspace.lock(), make_executor("serial") as executor:
         _run_report(recipe, workspace, executor, progress)
     return workspace.path / "report" / "report.html"
@@ -204,7 +225,11 @@ def _run_report(recipe: Recipe, workspace: Workspace, executor: Executor, progre
     notes = _study_notes(workspace, recipe.study.name)
     filled = {"study": recipe.study.name, "command": None, "trimmed": (*recipe.trimmed, *notes)}
     config = fill_config(ReportConfig, recipe.report, "report", filled)
-    return run_report_stage(config, workspace, executor, progress)
+    result = run_report_stage(config, workspace, executor, progress)
+    # The folder shows the last study reported; each study's own page is kept beside its files.
+    page = (result.folder / "report.html").read_bytes()
+    write_bytes_atomic(workspace.path / STUDY_PAGE.format(study=recipe.study.name), page)
+    return result
 
 
 class _SharedProgress:

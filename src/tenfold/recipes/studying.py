@@ -10,11 +10,10 @@ import pandas as pd
 
 from tenfold.core.errors import DataError
 from tenfold.core.executor import Executor
-from tenfold.core.files import write_text_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.workspace import Workspace
 from tenfold.recipes.loader import load_recipe, load_settings
-from tenfold.recipes.runner import RECIPE_FILE, RunSummary, recipe_yaml, run_study_stages
+from tenfold.recipes.runner import RECIPE_FILE, RunSummary, run_study_stages
 from tenfold.recipes.schema import Recipe
 from tenfold.studies.assembly import assemble
 from tenfold.studies.design import plan_study
@@ -72,10 +71,19 @@ def order_study(
         loaded = load_settings(Recipe, settings, defaults=defaults)
     else:
         loaded = load_recipe(name, settings, variants=variants, mini=mini, needs_required=False)
+        if own.is_file() and recipe is not None:
+            loaded = _with_images_of(load_recipe(str(own), needs_required=False), loaded)
     loaded = loaded.model_copy(update={"seed": workspace.root_seed})
     table = read_split_table(workspace)
     plan = plan_study(design_of(loaded.study_run()), table, workspace.root_seed)
     return StudyOrder(workspace, loaded, plan, table)
+
+
+def _with_images_of(own: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe with the import and split that the images really had, so that it replays; nouns can be its own."""
+    nouns = {**own.intake.class_nouns, **recipe.intake.class_nouns}
+    intake = own.intake.model_copy(update={"class_nouns": nouns})
+    return recipe.model_copy(update={"intake": intake, "split": own.split, "checks": own.checks})
 
 
 def forecast_study(order: StudyOrder, workers: int, progress: Progress, *, with_probe: bool) -> tuple[Forecast, Rates]:
@@ -97,8 +105,7 @@ def run_study(order: StudyOrder, executor: Executor, progress: Progress, rates: 
     """The study, its evaluation and its report. Interrupted, it resumes; only what failed or is missing is done.
 
     Raises:
-        StageError, InputError: parts of the study failed; evaluation and report of the others are written before.
+        StageError: parts of the study failed; evaluation and report of the others are written before.
     """
     with order.workspace.lock():
-        write_text_atomic(order.workspace.path / RECIPE_FILE, recipe_yaml(order.recipe))
         return run_study_stages(order.recipe, order.workspace, executor, progress, rates)

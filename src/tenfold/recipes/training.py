@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, InputError
 from tenfold.core.executor import Executor
 from tenfold.core.files import write_bytes_atomic
 from tenfold.core.progress import Progress
@@ -117,7 +117,7 @@ def order_training(
     Raises:
         WorkspaceError: there is no workspace.
         DataError: no sealed split, fewer images than asked for, or no such synthetic set.
-        InputError: an unknown class, or a classifier of that name with other settings.
+        InputError: an unknown class, only one class, or a classifier of that name with other settings.
         RecipeError, FaultsError: a setting is unknown or of a wrong type, or settings do not fit together.
     """
     from tenfold.classification.config import ClassifierConfig
@@ -125,6 +125,13 @@ def order_training(
     workspace = Workspace.open(folder)
     training, validation = split_tables(workspace)
     labels = choose_labels(chosen.classes, training)
+    if len(labels) < 2:
+        raise InputError(
+            f"there is nothing to tell {labels[0]} from",
+            where="--classes",
+            expected=f"two classes or more of {', '.join(sorted(set(map(str, training['label']))))}",
+            todo="name another class, or import images of one, such as normal findings",
+        )
     training, validation = (table[table["label"].isin(labels)] for table in (training, validation))
     share = chosen.share if chosen.share is not None else (DEFAULT_SHARE if chosen.sets else 0.0)
     seed = derive_seed(workspace.root_seed, "train", "subset")

@@ -97,7 +97,7 @@ def estimate_tuning(order: TuningOrder) -> TuningEstimate:
     from tenfold.classification.tuning_config import Choices, with_values
 
     longest: dict[str, Any] = {}
-    for name in ("max_train_steps", "max_train_epochs"):
+    for name in ("max_train_steps", "max_train_epochs", "batch_size", "image_size_px"):
         dimension = order.config.space.get(name)
         if dimension is not None:
             numbers = dimension.choices if isinstance(dimension, Choices) else (dimension.high,)

@@ -6,6 +6,11 @@ from pydantic import Field
 
 from tenfold.core.config import FolderName, StageConfig
 
+STUDY_RECIPE = "studies/{study}.yaml"
+"""A study's own recipe, in the workspace."""
+STUDY_PAGE = "studies/{study}.html"
+"""Its report; the folder report/ shows the last study reported."""
+
 
 class ReportConfig(StageConfig):
     """`command` is printed as the way to replay the run; null names the workspace's own recipe file."""

@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from tenfold.evaluation.contents import CurvePoint, DoseCurve, Estimate, PowerLaw, RocCurve
 from tenfold.reports import wording
-from tenfold.reports.palette import FAINT, INK, RULE, arm_style
+from tenfold.reports.palette import FAINT, INK, RULE, ArmStyle, arm_style
 
 _SETTINGS: Any = {
     "svg.fonttype": "path",
@@ -50,11 +50,12 @@ def learning_curve(
     single_points: Sequence[CurvePoint],
     metric: str,
     power_laws: Sequence[PowerLaw] = (),
+    among: Sequence[str] = (),
 ) -> str:
     """The metric against real training images per class (log scale), a band for each arm's 95 % interval.
 
     `points` are joined by arm; `single_points` stand alone with an error bar (arms run at few sizes). `power_laws` are
-    drawn as thin lines in their arm's color.
+    drawn as thin lines in their arm's color. `among` are the page's arms, as in `arm_style`.
     """
     arms = list(dict.fromkeys(point.arm for point in single_points))
     rows = -(-(len(arms) + len({point.arm for point in points})) // 2)
@@ -62,14 +63,15 @@ def learning_curve(
     with canvas((width, height + _LEGEND_ROW_INCHES * max(rows - 2, 0))) as (figure, axes):
         sizes = sorted({point.training_size for point in (*points, *single_points)})
         for arm in dict.fromkeys(point.arm for point in points):
-            _draw_line(axes, sorted((p for p in points if p.arm == arm), key=lambda p: p.training_size), metric)
+            line = sorted((p for p in points if p.arm == arm), key=lambda p: p.training_size)
+            _draw_line(axes, line, metric, arm_style(arm, among))
         for law in power_laws:
             scale = _scale(metric)
-            axes.plot(law.sizes, [value * scale for value in law.fitted], color=arm_style(law.arm).color,
+            axes.plot(law.sizes, [value * scale for value in law.fitted], color=arm_style(law.arm, among).color,
                       linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=2)  # fmt: skip
         for place, arm in enumerate(arms):
             offset = 1.0 + _OFFSET * (place - (len(arms) - 1) / 2)
-            _draw_markers(axes, [p for p in single_points if p.arm == arm], offset, metric)
+            _draw_markers(axes, [p for p in single_points if p.arm == arm], offset, metric, arm_style(arm, among))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(sizes))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -83,13 +85,13 @@ def learning_curve(
         return svg_text(figure)
 
 
-def dose_curve(curve: DoseCurve) -> str:
+def dose_curve(curve: DoseCurve, among: Sequence[str] = ()) -> str:
     """The gain over the control, in points, by ratio (log scale) or by share in percent; zero is the control.
 
     The saturation point and its interval are an upright line and band, where the curve has one.
     """
     with canvas(_CURVE_INCHES) as (figure, axes):
-        style, is_ratio = arm_style(curve.base_arm), curve.kind == "ratio"
+        style, is_ratio = arm_style(curve.base_arm, among), curve.kind == "ratio"
         doses = [
             (point.dose * (1 if is_ratio else 100), point.gain) for point in curve.points if point.gain is not None
         ]
@@ -116,12 +118,12 @@ def dose_curve(curve: DoseCurve) -> str:
         return svg_text(figure)
 
 
-def roc_curves(curves: Sequence[RocCurve]) -> str:
+def roc_curves(curves: Sequence[RocCurve], among: Sequence[str] = ()) -> str:
     """Sensitivity against 1 - specificity of one class, a line for each arm."""
     with canvas(_ROC_INCHES) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0)
         for curve in curves:
-            style = arm_style(curve.arm)
+            style = arm_style(curve.arm, among)
             axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=style.color, linestyle=style.dash,
                       linewidth=1.8)  # fmt: skip
             band = [
@@ -160,12 +162,11 @@ def svg_text(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _draw_line(axes: Axes, points: Sequence[CurvePoint], metric: str) -> None:
+def _draw_line(axes: Axes, points: Sequence[CurvePoint], metric: str, style: ArmStyle) -> None:
     drawn = [(p.training_size, _scaled(p.estimate, metric)) for p in points if p.estimate.value is not None]
     if not drawn:
         return
     arm = points[0].arm
-    style = arm_style(arm)
     sizes = [size for size, _ in drawn]
     axes.plot(sizes, [value for _, (value, _, _) in drawn], color=style.color, linestyle=style.dash, linewidth=2.0,
               marker=style.marker, markersize=5.5, label=wording.arm_name(arm), zorder=3)  # fmt: skip
@@ -173,9 +174,8 @@ def _draw_line(axes: Axes, points: Sequence[CurvePoint], metric: str) -> None:
                       color=style.color, alpha=0.14, linewidth=0)  # fmt: skip
 
 
-def _draw_markers(axes: Axes, points: Sequence[CurvePoint], offset: float, metric: str) -> None:
+def _draw_markers(axes: Axes, points: Sequence[CurvePoint], offset: float, metric: str, style: ArmStyle) -> None:
     label: str | None = wording.arm_name(points[0].arm)
-    style = arm_style(points[0].arm)
     for point in points:
         if point.estimate.value is None:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from tenfold.evaluation.contents import Evaluation
 from tenfold.reports import wording
 from tenfold.reports.contents import CountedUnit, Guard, GuardState
 from tenfold.reports.data_summary import counted_unit
-from tenfold.reports.origins import unequal_arms
+from tenfold.reports.origins import confounded_arms, unequal_arms
 
 PREFERRED_SEEDS = 5
 _SHARED_SETTINGS = (
@@ -114,25 +115,20 @@ def check_synthetic_rows(synthetic: Mapping[str, pd.DataFrame], manifest: pd.Dat
 def check_origin(evaluation: Evaluation) -> Guard:
     """Whether an arm has a class without real images while another class has some."""
     name = "Origin does not give the class away"
-    confounded = set()
-    for arm, size in {(row.arm, row.training_size) for row in evaluation.origins}:
-        rows = [row for row in evaluation.origins if (row.arm, row.training_size) == (arm, size)]
-        has_real = {row.real_images + row.extra_real_images > 0 for row in rows}
-        if len(has_real) == 2:
-            confounded.add(arm)
+    confounded = confounded_arms(evaluation.origins)
     if not evaluation.origins:
         return Guard(name, "not_shown", "The evaluation holds no table of origin by class.")
     if confounded:
-        arms = wording.listed(wording.arm_name(arm) for arm in sorted(confounded))
+        arms = wording.listed(wording.arm_name(arm) for arm in confounded)
         return Guard(name, "attention", f"In {arms} one class is all synthetic, another is not: origin tells it.")
     kept = "In no arm is one class all synthetic while another has real images."
-    unequal = unequal_arms(evaluation.origins)
+    balanced = {design.arm for design in evaluation.designs if design.is_origin_balanced}
+    unequal = [arm for arm in unequal_arms(evaluation.origins) if arm not in balanced]
     if not unequal:
         return Guard(name, "kept", kept)
     arms = wording.listed(wording.arm_name(arm) for arm in unequal)
-    is_controlled = any(design.is_origin_balanced for design in evaluation.designs)
-    control = "a control with equal shares was run" if is_controlled else "no control with equal shares was run"
-    state: GuardState = "kept" if is_controlled else "attention"
+    control = "a control with equal shares was run" if balanced else "no control with equal shares was run"
+    state: GuardState = "kept" if balanced else "attention"
     return Guard(name, state, f"{kept} Shares of synthetic images differ between classes in {arms}; {control}.")
 
 
@@ -146,12 +142,11 @@ def check_equal_training(configs: Sequence[Mapping[str, Any]]) -> Guard:
         words = wording.listed(key.replace("_", " ") for key in different)
         return Guard(name, "attention", f"The classifiers differ in {words}.")
     first = configs[0]
-    start = "the same pretrained weights" if first.get("pretrained") else "random weights drawn by each seed"
     return Guard(
         name,
         "kept",
         f"{wording.counted(len(configs), 'classifier')}: network {first.get('model')}, {first.get('max_train_steps')} "
-        f"steps of {first.get('batch_size')} images each, from {start}.",
+        f"steps of {first.get('batch_size')} images each, from {_start(first)}.",
     )
 
 
@@ -165,6 +160,16 @@ def check_seeds(evaluation: Evaluation, unit: CountedUnit) -> Guard:
     if min(seeds) < PREFERRED_SEEDS:
         return Guard(name, "attention", f"{text}: fewer than the {PREFERRED_SEEDS} wanted, so intervals are wide.")
     return Guard(name, "kept", f"{text}.")
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    """What a classifier's weights came from, in words."""
+    if not config.get("pretrained"):
+        return "random weights drawn by each seed"
+    if config.get("weights"):
+        return f"the same pretrained weights, of the file {Path(str(config['weights'])).name}"
+    owner = "the embedded archive's" if config.get("model") == "embedded:small" else "timm's of that name"
+    return f"the same pretrained weights, {owner}"
 
 
 def _training_ids(manifest: pd.DataFrame) -> set[str]:

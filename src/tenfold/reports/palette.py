@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tenfold.core.hashing import sha256_json
@@ -52,7 +53,21 @@ _OTHERS = (
 )
 
 
-def arm_style(arm: str) -> ArmStyle:
-    """The arm's style; variants share their own arm's, arms of a recipe get one of six by their name."""
-    base = arm.partition("@")[0]
-    return _STYLES.get(base) or _OTHERS[int(sha256_json(base)[:8], 16) % len(_OTHERS)]
+def arm_style(arm: str, among: Iterable[str] = ()) -> ArmStyle:
+    """The arm's style; variants share their own arm's, arms of a recipe get one of six by their name.
+
+    among: the arms that stand on the page with it: up to six of a recipe's own are then told apart.
+    """
+    own = _base(arm)
+    if own in _STYLES:
+        return _STYLES[own]
+    taken: dict[str, int] = {}
+    for name in sorted({own, *map(_base, among)} - set(_STYLES)):
+        wished = int(sha256_json(name)[:8], 16) % len(_OTHERS)
+        places = [(wished + step) % len(_OTHERS) for step in range(len(_OTHERS))]
+        taken[name] = next((place for place in places if place not in taken.values()), wished)
+    return _OTHERS[taken[own]]
+
+
+def _base(arm: str) -> str:
+    return arm.partition("@")[0]

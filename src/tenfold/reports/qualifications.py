@@ -75,11 +75,15 @@ def _margin(evaluation: Evaluation) -> str:
         by_word.setdefault(str(row.equivalence), []).append(row)
     margin = wording.size_of_difference(rows[0].margin, rows[0].metric)
     found = "; ".join(f"{_EQUIVALENCE_WORDS[word]} {_against(members)}" for word, members in by_word.items())
-    return f"Against the margin of {margin} stated before the run, {rows[0].arm} is {found}."
+    return f"Against the margin of {margin} stated before the run, {_lower(rows[0].arm)} is {found}."
 
 
 def _against(rows: list[Comparison]) -> str:
-    return wording.listed(f"{row.control} (p {_non_inferior_p(row)})" for row in rows)
+    return wording.listed(f"{_lower(row.control)} (p {_non_inferior_p(row)})" for row in rows)
+
+
+def _lower(arm: str) -> str:
+    return wording.arm_name(arm).lower()
 
 
 def _non_inferior_p(row: Comparison) -> str:

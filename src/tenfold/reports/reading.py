@@ -14,6 +14,7 @@ from tenfold.core.files import read_json
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.evaluation.contents import Evaluation
+from tenfold.reports.config import STUDY_RECIPE
 from tenfold.reports.data_summary import MANIFEST, QUARANTINE, SPLITS
 
 RECIPE = "recipe.yaml"
@@ -37,7 +38,14 @@ class StudyFiles:
     classifiers: Mapping[str, Mapping[str, Any]]
     generators: Mapping[str, Sequence[str]]
     synthetic: Mapping[str, pd.DataFrame]
+    recipe_name: str
     recipe: str
+
+
+def recipe_name(workspace: Workspace, study: str) -> str:
+    """Of the study's recipe: its own, where `tenfold study` made it, or the workspace's."""
+    own = STUDY_RECIPE.format(study=study)
+    return own if (workspace.path / own).is_file() else RECIPE
 
 
 def report_inputs(workspace: Workspace, study: str) -> list[Path]:
@@ -49,7 +57,7 @@ def report_inputs(workspace: Workspace, study: str) -> list[Path]:
         MANIFEST,
         SPLITS,
         QUARANTINE,
-        RECIPE,
+        recipe_name(workspace, study),
         *(f"synthetic/{name}/manifest.parquet" for name in _synthetic_sets(cells)),
     ]
     audits = [path for file in ("summary.json", "findings.parquet") for path in workspace.path.glob(f"audits/*/{file}")]
@@ -84,7 +92,8 @@ def read_study(workspace: Workspace, study: str) -> StudyFiles:
             for name in sets
             if (path := workspace.path / "synthetic" / name / "manifest.parquet").is_file()
         },
-        recipe=_read_text(workspace.path / RECIPE),
+        recipe_name=recipe_name(workspace, study),
+        recipe=_read_text(workspace.path / recipe_name(workspace, study)),
     )
 
 

@@ -8,7 +8,7 @@ from tenfold.evaluation.contents import Evaluation
 from tenfold.reports import wording
 from tenfold.reports.checklists import Answers, fill_checklists
 from tenfold.reports.contents import Audit, ChecklistItem, DataSummary, Record
-from tenfold.reports.reading import RECIPE, StudyFiles, generator_budgets
+from tenfold.reports.reading import StudyFiles, generator_budgets
 
 _SEED_COLUMNS = ("seed_index", "subset_seed", "generator_seed", "classifier_seed")
 
@@ -17,8 +17,8 @@ def write_record(files: StudyFiles, command: str | None) -> Record:
     """The record of a study; `command` of the author goes before the one that names the workspace's recipe."""
     cells = files.cells
     if command is None and files.recipe:
-        command = f"tenfold run {RECIPE} --workspace NEW_FOLDER"
-        note = f"{RECIPE} lies in the workspace and is printed below; NEW_FOLDER is any empty folder."
+        command = f"tenfold run {files.recipe_name} --workspace NEW_FOLDER"
+        note = f"{files.recipe_name} lies in the workspace and is printed below; NEW_FOLDER is any empty folder."
     else:
         note = "On the same machine it gives the same figures."
     return Record(

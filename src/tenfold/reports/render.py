@@ -21,10 +21,12 @@ from tenfold.evaluation.contents import (
     Verdict,
 )
 from tenfold.reports import figures, study_views, wording
+from tenfold.reports.closer_views import closer_view
 from tenfold.reports.contents import Audit, ReportContents, Timings
+from tenfold.reports.evaluation_page import TEST_NAMES, temperature_words, threshold_words
 from tenfold.reports.headline import primary_comparisons
 from tenfold.reports.intervals import Scale, difference_scale
-from tenfold.reports.origins import unequal_arms
+from tenfold.reports.origins import confounded_arms, unequal_arms
 from tenfold.reports.palette import arm_style
 from tenfold.reports.pictures import picture_address
 from tenfold.reports.qualifications import power_sentence
@@ -40,6 +42,7 @@ SECTION_NAMES = {
     "made": "What was made",
     "arms": "Arms compared",
     "classes": "Class by class",
+    "use": "Probabilities and thresholds",
     "subgroups": "For whom",
     "trust": "Can it be trusted",
     "data": "The data",
@@ -87,11 +90,13 @@ def share_of_row(matrix: ConfusionMatrix, row: int, column: int) -> float | None
 def _environment() -> Environment:
     environment = page_environment()
     environment.filters |= {"duration": duration, "mebibytes": mebibytes, "class_name": _class_name}
+    environment.filters |= {"temperature_words": temperature_words, "threshold_words": threshold_words}
     environment.globals |= {
-        "arm_color": lambda arm: arm_style(arm).color,
+        "arm_color": _arm_color,
         "section_names": SECTION_NAMES,
         "share_of_row": share_of_row,
         "flags_by_chance": flags_by_chance,
+        "test_names": TEST_NAMES,
     }
     return environment
 
@@ -104,6 +109,12 @@ def flags_by_chance(audit: Audit) -> str:
         return "not known"
     least, most = round(max(known)), round(sum(known))
     return f"about {least}" if least == most else f"{least} to {most}"
+
+
+@pass_context
+def _arm_color(context: Context, arm: str) -> str:
+    """The arm's color in this report."""
+    return arm_style(arm, study_views.arm_names(context["evaluation"])).color
 
 
 @pass_context
@@ -121,7 +132,8 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
     main, variants = study_views.arm_lines(evaluation)
     at_size = [line.summary for line in (*main, *variants)]
     origins = [row for row in evaluation.origins if row.training_size == verdict.training_size]
-    unequal = unequal_arms(origins)
+    balanced = study_views.origin_balanced_arms(evaluation)
+    unequal = [arm for arm in unequal_arms(origins) if arm not in balanced]
     pair = [arm for arm in (verdict.arm, contents.best_control) if arm is not None]
     curves = [curve for curve in evaluation.roc_curves if curve.training_size == verdict.training_size]
     matrices = [matrix for matrix in evaluation.confusion_matrices if matrix.training_size == verdict.training_size]
@@ -137,7 +149,9 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
         "headroom": [row for row in secondary if row.arm == HEADROOM_ARM],
         "origins": _origins(row for row in origins if row.arm in {line.arm for line in main} | set(unequal)),
         "unequal": unequal,
-        "origin_balanced": study_views.origin_balanced_arms(evaluation),
+        "origin_balanced": balanced,
+        "confounded": confounded_arms(evaluation.origins),
+        "closer": closer_view(evaluation),
         "by_control": by_control,
         "by_control_columns": sorted({name for rows in by_control.values() for name in rows}, key=wording.arm_order),
         "other_metrics": _by_metric(row for row in evaluation.comparisons if _is_primary_pair(row, verdict)),
@@ -151,7 +165,7 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
         "failure_groups": study_views.failure_groups(evaluation),
         "matrices": [m for arm in pair for m in matrices if m.arm == arm],
         "roc": [
-            (label, chosen, study_views.svg_address(figures.roc_curves(chosen)))
+            (label, chosen, study_views.svg_address(figures.roc_curves(chosen, study_views.arm_names(evaluation))))
             for label in evaluation.labels
             if (chosen := [c for arm in pair for c in curves if (c.arm, c.label) == (arm, label)])
         ],

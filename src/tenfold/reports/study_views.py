@@ -79,6 +79,11 @@ def arm_lines(evaluation: Evaluation) -> tuple[list[ArmLine], list[ArmLine]]:
     return main, [line for line in lines if line not in main]
 
 
+def arm_names(evaluation: Evaluation) -> tuple[str, ...]:
+    """Every arm of the page, at any size."""
+    return tuple(dict.fromkeys(summary.arm for summary in evaluation.arms))
+
+
 def designs_at(evaluation: Evaluation) -> dict[str, ArmDesign]:
     """The designs of the arms at the verdict's size."""
     return {
@@ -131,6 +136,7 @@ def learning_curve(evaluation: Evaluation) -> Mapping[str, object] | None:
         _points(by_arm, singles),
         verdict.metric,
         [laws[arm] for arm in curves if arm in laws and laws[arm].fitted],
+        arm_names(evaluation),
     )
     table: dict[str, dict[int, Estimate]] = {
         arm: {point.training_size: point.estimate for point in points} for arm, points in by_arm.items()
@@ -146,7 +152,8 @@ def learning_curve(evaluation: Evaluation) -> Mapping[str, object] | None:
 
 def doses(evaluation: Evaluation) -> list[tuple[object, str]]:
     """(curve, address of its figure) of every dose curve."""
-    return [(curve, svg_address(figures.dose_curve(curve))) for curve in evaluation.dose_curves]
+    arms = arm_names(evaluation)
+    return [(curve, svg_address(figures.dose_curve(curve, arms))) for curve in evaluation.dose_curves]
 
 
 def failure_groups(evaluation: Evaluation) -> list[FailureGroup]:

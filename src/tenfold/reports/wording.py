@@ -194,9 +194,15 @@ def difference_interval(estimate: Estimate, metric: str) -> str:
 
 
 def size_of_difference(value: float | None, metric: str) -> str:
-    """An unsigned difference with its unit, for the smallest that a study could see."""
+    """An unsigned difference with its unit, for the smallest that a study could see.
+
+    >>> size_of_difference(0.031, "accuracy"), size_of_difference(1.7, "accuracy")
+    ('3.1 points', 'over 100 points')
+    """
     if value is None:
         return NO_FIGURE
+    if is_in_points(metric) and value > 1:
+        return "over 100 points"
     return f"{_fixed(value * 100, 1)} points" if is_in_points(metric) else _fixed(value, 3)
 
 

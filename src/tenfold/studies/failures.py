@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenfold.core.errors import InputError, StageError, TenfoldError
+from tenfold.core.errors import StageError
 from tenfold.core.files import write_text_atomic
 from tenfold.core.workspace import Workspace
 from tenfold.studies.parts import Outcome
@@ -26,14 +26,13 @@ def failures_of(outcomes: Mapping[str, Outcome], workspace: Workspace) -> list[d
             "part": outcome.name,
             "error": outcome.error,
             "is_cause": bool(outcome.details),
-            "is_input_error": outcome.is_input_error,
         }
         for outcome in failed
     ]
 
 
-def failure_error(summary: Mapping[str, Any], workspace: Workspace) -> TenfoldError | None:
-    """The error that tells of a study's failures; None where there are none. InputError where the user can mend all."""
+def failure_error(summary: Mapping[str, Any], workspace: Workspace) -> StageError | None:
+    """The error that tells of a study's failures; None where there are none."""
     failed: Sequence[Mapping[str, Any]] = summary.get("failures", ())
     if not failed:
         return None
@@ -41,8 +40,7 @@ def failure_error(summary: Mapping[str, Any], workspace: Workspace) -> TenfoldEr
     lines = [f"{one['part']}: {_shortened(one['error'])}" for one in causes[:_SHOWN]]
     if len(causes) > _SHOWN:
         lines.append(f"... and {len(causes) - _SHOWN} more")
-    kind = InputError if all(one["is_input_error"] for one in causes) else StageError
-    return kind(
+    return StageError(
         f"{len(failed)} of {summary['parts']} parts of the study failed: {_listed([one['part'] for one in failed])}",
         where=str(workspace.path / LOG),
         expected="every part to finish; the others did and are kept\n" + "\n".join(lines),

@@ -41,11 +41,13 @@ class Filling:
     plan: StudyPlan
     root_seed: int
     rates: Rates = DEFAULT_RATES
+    shared_prior: str | None = None
+    """Another study's set of prior images that is taken; None: its own."""
 
     @property
     def prior_name(self) -> str:
         """The set of prior images."""
-        return f"{self.plan.name}-prior"
+        return self.shared_prior or f"{self.plan.name}-prior"
 
     @property
     def archive_name(self) -> str:

@@ -62,6 +62,8 @@ class Forecast:
     test_patients: int
     minimum_detectable: Detectable
     notes: tuple[str, ...]
+    shared: tuple[str, ...] = ()
+    """Folders of other studies that this one uses."""
 
 
 def forecast(plan: StudyPlan, waves: Waves, table: pd.DataFrame, workers: int, rates: Rates) -> Forecast:
@@ -128,11 +130,11 @@ def detectable(test: pd.DataFrame) -> Detectable:
             aurocs[label] = detectable_auroc_difference(positive, negative)
     if accuracy is None or not aurocs:
         return Detectable(accuracy, aurocs, "The test set is empty or of one class: no difference can be seen.")
+    reach = sorted({f"{min(aurocs.values()):.3f}", f"{max(aurocs.values()):.3f}"})
     text = (
         f"With {len(test)} test images of {patients.nunique()} patients, differences between two arms can be seen with "
-        f"80 % power from about {100 * accuracy:.1f} points of accuracy ({DISCORDANCE:.0%} discordance) and from "
-        f"{min(aurocs.values()):.3f} to {max(aurocs.values()):.3f} of AUROC by class (0.8 AUROC, correlation 0.5); the "
-        "spread over seeds comes on top."
+        f"80 % power from about {100 * accuracy:.1f} points of accuracy ({100 * DISCORDANCE:g} % discordance) and from "
+        f"{' to '.join(reach)} of AUROC by class (0.8 AUROC, correlation 0.5); the spread over seeds comes on top."
     )
     return Detectable(accuracy, aurocs, text)
 

@@ -36,6 +36,10 @@ class PartProgress:
         """The longest task of a stage moves the fraction furthest; it never goes back."""
         yield _PartTask(self, max(total, 1))
 
+    def begin(self) -> None:
+        """Tell that the part is worked on."""
+        self._write(0.0, always=True)
+
     def log(self, message: str) -> None:
         """Keep the line for the parent."""
         self.messages.append(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +70,6 @@ class Outcome:
     messages: tuple[str, ...] = ()
     error: str | None = None
     details: str = ""
-    is_input_error: bool = field(default=False)
 
 
 def run_part(part: Part) -> Outcome:
@@ -83,6 +82,7 @@ def run_part(part: Part) -> Outcome:
     progress = PartProgress(part.progress_file, tuple(step.seconds / total for step in part.steps))
     workspace = Workspace.open(part.workspace)
     summaries = []
+    progress.begin()
     try:
         for step in part.steps:
             result = _run_step(step, workspace, progress)
@@ -91,8 +91,7 @@ def run_part(part: Part) -> Outcome:
     except StorageError:
         raise
     except TenfoldError as error:
-        is_input_error = error.exit_code == 2
-        return Outcome(part.name, tuple(summaries), tuple(progress.messages), str(error), str(error), is_input_error)
+        return Outcome(part.name, tuple(summaries), tuple(progress.messages), str(error), str(error))
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {first}"

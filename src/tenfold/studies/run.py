@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 
-from tenfold.core.executor import Executor
+from tenfold.core.executor import Executor, WorkerDiedError
 from tenfold.core.files import plain_json, read_json, write_atomic, write_json_atomic
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
@@ -26,6 +26,7 @@ from tenfold.studies.forecast import forecast
 from tenfold.studies.part_progress import PartWatch
 from tenfold.studies.parts import Outcome, Part, run_part
 from tenfold.studies.plan import StudyPlan
+from tenfold.studies.sharing import refuse_loss, with_shared
 from tenfold.studies.variants import Dose, Grid
 
 _MANIFEST = "data/manifest.parquet"
@@ -43,20 +44,23 @@ def run(
 
     Raises:
         DesignError: the data cannot carry the design.
+        InputError: other studies use what this one would make anew.
         StorageError: the disk is full, at once.
     """
-    folder = f"studies/{config.name}"
-    inputs = [workspace.resolve(_MANIFEST), workspace.resolve(_SPLITS)]
-    stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
     table = read_split_table(workspace)
     plan = plan_study(design_of(config), table, workspace.root_seed)
-    filling = Filling(config, plan, workspace.root_seed, rates or Rates())
+    filling, shared = with_shared(Filling(config, plan, workspace.root_seed, rates or Rates()), workspace)
+    plan = filling.plan
     waves = assemble(filling, workspace.path, workspace.path / f".progress-{config.name}")
+    refuse_loss(waves, config.name, workspace)
+    folder, inputs = f"studies/{config.name}", [workspace.resolve(_MANIFEST), workspace.resolve(_SPLITS)]
+    stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
     if stage.is_finished and all(is_finished(part) for part in waves.parts):
         return stage.result()
     cells_path, results_path = stage.folder / "cells.parquet", stage.folder / "results.parquet"
     plan_path = stage.folder / "plan.json"
-    write_json_atomic(plan_path, asdict(forecast(plan, waves, table, executor.worker_count, filling.rates)))
+    expected = forecast(plan, waves, table, executor.worker_count, filling.rates)
+    write_json_atomic(plan_path, asdict(replace(expected, shared=shared)))
     _write_table(plan.cell_table(), cells_path)
     for note in plan.notes:
         progress.log(note)
@@ -139,14 +143,42 @@ def _run_waves(waves: Waves, executor: Executor, progress: Progress) -> dict[str
             for part in wave:
                 if part not in ready:
                     outcomes[part.name] = _not_run(part, waves, outcomes)
-            for index, outcome in executor.map(run_part, ready):
-                outcomes[ready[index].name] = outcome
-                watch.end(ready[index].name)
+            for part, outcome in _outcomes(ready, executor):
+                outcomes[part.name] = outcome
+                watch.end(part.name)
                 for message in outcome.messages:
                     if message not in messages:
                         progress.log(message)
                         messages.add(message)
     return outcomes
+
+
+def _outcomes(parts: Sequence[Part], executor: Executor) -> Iterator[tuple[Part, Outcome]]:
+    """Of all parts, as they end. Where a worker dies, those that had begun are tried again, each alone: one over which
+    a worker then dies again has failed, and the others go on.
+    """
+    waiting = list(parts)
+    while waiting:
+        ended: set[int] = set()
+        try:
+            for index, outcome in executor.map(run_part, waiting):
+                ended.add(index)
+                yield waiting[index], outcome
+            return
+        except WorkerDiedError:
+            waiting = [part for index, part in enumerate(waiting) if index not in ended]
+        begun = [part for part in waiting if part.progress_file.exists()] or waiting
+        for part in begun:
+            yield part, _alone(part, executor)
+        waiting = [part for part in waiting if part not in begun]
+
+
+def _alone(part: Part, executor: Executor) -> Outcome:
+    try:
+        [(_, outcome)] = executor.map(run_part, [part])
+        return outcome
+    except WorkerDiedError as error:
+        return Outcome(part.name, error=str(error), details=str(error))
 
 
 def _failed_needs(part: Part, waves: Waves, outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -155,7 +187,7 @@ def _failed_needs(part: Part, waves: Waves, outcomes: Mapping[str, Outcome]) -> 
 
 def _not_run(part: Part, waves: Waves, outcomes: Mapping[str, Outcome]) -> Outcome:
     failed = _failed_needs(part, waves, outcomes)[0]
-    return Outcome(part.name, error=f"not run: {failed} failed", is_input_error=outcomes[failed].is_input_error)
+    return Outcome(part.name, error=f"not run: {failed} failed")
 
 
 def _results_table(plan: StudyPlan, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:

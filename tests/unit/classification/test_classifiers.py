@@ -84,6 +84,8 @@ def test_a_model_of_one_size_gets_images_of_that_size() -> None:
 def test_weights_that_do_not_fit_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"do not fit: \d+ tensors are missing, 23 are left over"):
         build_classifier("resnet18", 3, pretrained=True, weights=folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="weights is not there"):
+        build_classifier("resnet18", 3, pretrained=True, weights=folder / "absent.safetensors")
     with pytest.raises(CheckpointError, match=r"timm's weights of resnet18 could not be had"):
         build_classifier("resnet18", 3, pretrained=True)
     (folder / "config.json").write_text('{"channels": [8, 16]}')

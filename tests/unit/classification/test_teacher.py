@@ -154,6 +154,31 @@ def test_an_image_made_from_one_patient_is_judged_without_that_patient(blobs: Wo
     assert not np.allclose(table["weight"], weights_of(blobs)["weight"])  # other folds, other teachers
 
 
+def draw_patient(label: str, number: int) -> np.ndarray:
+    """A picture that tells the patient, whose two images are all but the same, and nothing of the class."""
+    pattern = np.random.default_rng([LABELS.index(label), number // 2, 7]).uniform(30, 220, (4, 4, 3))
+    noise = np.random.default_rng([LABELS.index(label), number]).normal(0, 2, (16, 16, 3))
+    return np.clip(np.kron(pattern, np.ones((4, 4, 1))) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("leak", [None, "folds by image", "everybody is asked"])
+def test_patients_that_can_be_recognized_gain_nothing_unless_a_teacher_has_seen_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str | None
+) -> None:
+    monkeypatch.setattr("tests.unit.classification.blobs.draw_blob", draw_patient)
+    workspace = make_blob_workspace(tmp_path / "workspace", per_class=36, held_out=6)
+    train = ids_of(workspace, "train", per_class=12)
+    make_synthetic(workspace, "tiny", train, per_class=0, copies_of=train)
+    edit_manifest(workspace, "tiny", parent_id=pd.Series(train, dtype="string"))
+    if leak == "folds by image":
+        monkeypatch.setattr("tenfold.classification.teacher.group_keys", lambda rows: rows["image_id"])
+    if leak == "everybody is asked":
+        monkeypatch.setattr("tenfold.classification.teacher.asked_teachers", lambda *_: (tuple(range(5)), "folds"))
+    result = weighed(workspace, train_ids=train, l2=0.01)
+    share = result.summary["shown_as_asked"]
+    assert share < 0.55 if leak is None else share > 0.8  # of three classes a third is right by chance
+
+
 def test_the_same_teacher_gives_the_same_bytes_and_is_not_run_twice(tmp_path: Path) -> None:
     outputs = []
     for name in ("first", "second"):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tenfold.evaluation.contents import OriginRow
+from tenfold.evaluation.design_contents import ArmDesign
 from tenfold.reports import guards
 from tenfold.reports.reading import StudyFiles, read_study
 from tests.report_workspace import SET, TEST_SHA256, make_evaluation, make_report_workspace
@@ -77,6 +78,15 @@ def test_unequal_shares_want_a_control_with_equal_ones() -> None:
     origins = (replace(first, synthetic_images=2 * first.synthetic_images), *rest)
     found = guards.check_origin(replace(evaluation, origins=origins))
     assert (found.state, "no control with equal shares" in found.text) == ("attention", True)
+    # Batches of an origin-balanced arm hold the same share of every class, whatever the number of its images.
+    design = ArmDesign(
+        arm="hybrid", base_arm="hybrid", training_size=8, description="", strategy="text2img", synthetic_ratio=10.0,
+        synthetic_share=0.25, transforms="paper", generator_budget="strict", generator="fine_tuned", schedule="mixed",
+        weighting="none", review="filtered", balance_by=None, synthetic_labels=(), is_origin_balanced=True,
+        is_fresh=False, is_duplicated=False,
+    )  # fmt: skip
+    found = guards.check_origin(replace(evaluation, origins=origins, designs=(design,)))
+    assert (found.state, "differ between classes" in found.text) == ("kept", False)
 
 
 def test_synthetic_rows_are_checked(files: StudyFiles) -> None:
@@ -100,7 +110,10 @@ def test_a_class_told_by_its_origin_is_told() -> None:
 
 def test_unequal_training_is_told(files: StudyFiles) -> None:
     configs = list(files.classifiers.values())
-    assert guards.check_equal_training(configs).state == "kept"
+    kept = guards.check_equal_training(configs)
+    assert kept.state == "kept" and "the embedded archive's" in kept.text
+    started = guards.check_equal_training([{**configs[0], "model": "resnet18", "weights": "some/where/w.safetensors"}])
+    assert "of the file w.safetensors" in started.text and "some/where" not in started.text
     found = guards.check_equal_training([*configs, {**configs[0], "max_train_steps": 9}])
     assert (found.state, "steps" in found.text) == ("attention", True)
     assert guards.check_equal_training([]).state == "not_shown"

@@ -197,4 +197,13 @@ def test_the_page_shows_all_of_it(page: str) -> None:
         "not strict: saw all training images", "Every variant of the grid",
     ):  # fmt: skip
         assert part in page
-    assert page.count("<section") == 10 and "<script" not in page
+    assert page.count("<section") == 11 and "<script" not in page
+
+
+def test_six_arms_of_a_recipe_are_told_apart() -> None:
+    arms = ["sound", "real_500", "published", "sound_unfiltered", "guides_and_normals", "half", "hybrid", "half@strong"]
+    styles = {arm: arm_style(arm, arms) for arm in arms}
+    assert len({style.color for style in styles.values()}) == len(arms) - 1
+    assert styles["half@strong"] == styles["half"]
+    assert styles["hybrid"] == arm_style("hybrid")
+    assert styles["sound"] == arm_style("sound", reversed(arms))

@@ -51,6 +51,7 @@ def page(contents: TuningContents) -> str:
 def test_the_page_tells_the_best_the_doubt_and_every_trial() -> None:
     text = page(CONTENTS)
     assert "best of 4 trials" in text and "These figures are too good" in text
+    assert "validation images of 21 groups" in page(replace(CONTENTS, counted_unit="group"))
     assert "validation images of 21 patients" in text and "<dt>test images read</dt><dd>0</dd>" in text
     assert "1 ended early, 1 failed" in text and "1e-05 to 0.01, by powers of ten" in text
     assert text.count("<tr class=") == 4 and "a&lt;b" in text and "the loss is &lt;no&gt; number" in text

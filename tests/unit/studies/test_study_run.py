@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tenfold.core.errors import DataError, InputError, StageError, StorageError
-from tenfold.core.executor import SerialExecutor
+from tenfold.core.errors import DataError, StageError, StorageError
+from tenfold.core.executor import SerialExecutor, WorkerDiedError
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import begin_stage
 from tenfold.core.workspace import Workspace
@@ -134,9 +134,42 @@ def test_cells_of_a_failed_generator_are_not_run(tiny: Workspace, stages: StandI
 def test_failed_prior_images_stop_every_generator(tiny: Workspace, stages: StandIns) -> None:
     stages.faults = {"main-prior": DataError("no prompt")}
     error = failure_error(run_study(tiny).summary, tiny)
-    assert isinstance(error, InputError) and error.exit_code == 2
+    assert isinstance(error, StageError) and error.exit_code == 1 and "no prompt" in error.expected
     assert not any(name.startswith("models/") for name in stages.ran)
     assert results(tiny).loc["main-real-only-n1-s0", "is_done"]
+
+
+class DyingWorkers(SerialExecutor):
+    """Two workers; one dies over a cell's task, and the whole pool with it, as pools do."""
+
+    worker_count = 2
+
+    def __init__(self, *deadly: str, once: bool = False) -> None:
+        self.deadly = set(deadly)
+        self.once = once
+
+    def map(self, function: Any, tasks: Any) -> Any:
+        for index, task in enumerate(tasks):
+            if task.name in self.deadly:
+                for begun in tasks[index : index + 2]:
+                    begun.progress_file.write_text("0")
+                if self.once:
+                    self.deadly.remove(task.name)
+                raise WorkerDiedError("a worker process died while it worked")
+            yield index, function(task)
+
+
+def test_a_cell_over_which_workers_die_does_not_stop_the_others(tiny: Workspace, stages: StandIns) -> None:
+    deadly = "main-real-only-n2-s1"
+    result = run(config(), tiny, DyingWorkers(deadly), NullProgress())
+    assert [one["part"] for one in result.summary["failures"]] == [deadly]
+    table = results(tiny)
+    assert "a worker process died" in str(table.loc[deadly, "error"]) and table["is_done"].sum() == len(table) - 1
+    assert len(set(stages.ran)) == len(stages.ran)
+
+    stages.ran.clear()
+    assert run(config(), tiny, DyingWorkers(deadly, once=True), NullProgress()).summary["failures"] == []
+    assert stages.ran == [f"classifiers/{deadly}"]
 
 
 def test_a_full_disk_stops_at_once(tiny: Workspace, stages: StandIns) -> None:
