@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, ValidationError, model_validator
 
 from tenfold.classification.config import ClassifierConfig
 from tenfold.core.config import FolderName, StageConfig
@@ -61,6 +62,14 @@ class Choices(StageConfig):
         return self
 
 
+def _kind(value: Any) -> str:
+    has_choices = "choices" in value if isinstance(value, Mapping) else isinstance(value, Choices)
+    return "choices" if has_choices else "range"
+
+
+Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
+
+
 def synthvision_space() -> dict[str, Range | Choices]:
     """The search of the SynthVision paper; its batch sizes are not told, these are the usual ones."""
     return {
@@ -76,7 +85,7 @@ class TuningConfig(StageConfig):
 
     name: FolderName = Field(description="folder name under tuning/")
     classifier: ClassifierConfig = Field(description="the classifier: its images, and all that is not searched")
-    space: dict[str, Range | Choices] = Field(
+    space: dict[str, Dimension] = Field(
         default_factory=synthvision_space, min_length=1, description="setting -> its range or choices"
     )
     trials: PositiveInt = Field(30, description="trainings in all; a larger number goes on where the last one ended")
@@ -100,7 +109,9 @@ class TuningConfig(StageConfig):
         known = ClassifierConfig.model_fields.keys() - NOT_SEARCHED
         unknown = sorted(self.space.keys() - known)
         if unknown:
-            raise ValueError(f"{', '.join(unknown)} cannot be searched; what can: {', '.join(sorted(known))}")
+            near = [name for one in unknown for name in get_close_matches(one, sorted(known), 1)]
+            meant = f", did you mean {', '.join(near)}" if near else ""
+            raise ValueError(f"{', '.join(unknown)} cannot be searched{meant}; what can: {', '.join(sorted(known))}")
         if self.classifier.train == "head" and self.classifier.transforms != "strong":
             idle = sorted(self.space.keys() & WITHOUT_EFFECT_ON_A_HEAD)
             if idle and not self.space.keys() & {"train", "transforms"}:

@@ -35,6 +35,7 @@ ONE_CHANGE_FAMILIES = {
 }
 """By the one field of its design in which an arm differs from the primary one."""
 NOTICED_FALL = 0.01
+SHOWN_RISE = 0.0005
 
 Pair = tuple[ArmKey, ArmKey, str]
 """(arm, control, metric)."""
@@ -99,12 +100,12 @@ def all_comparisons(scorer: Scorer, primary: Primary, designs: ArmDesigns) -> li
 
 
 def sensitivity_warnings(scorer: Scorer, primary: Primary) -> list[SensitivityWarning]:
-    """Classes whose sensitivity falls by a point or more against a control while accuracy rises."""
+    """Classes whose sensitivity falls by a point or more against a control while accuracy rises visibly."""
     found = []
     for control in primary.present_controls(scorer):
         other = (control, primary.training_size)
         accuracy, _ = scorer.difference(primary.key, other, "accuracy")
-        if accuracy.value is None or accuracy.value <= 0:
+        if accuracy.value is None or accuracy.value < SHOWN_RISE:
             continue
         for label in scorer.study.labels:
             fall, _ = scorer.difference(primary.key, other, f"sensitivity.{label}")

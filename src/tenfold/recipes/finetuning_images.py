@@ -47,6 +47,7 @@ def choose_labels(classes: Sequence[str] | None, training: pd.DataFrame) -> list
             f"there are no training images of {', '.join(unknown)}",
             where="--classes",
             expected=f"some of {', '.join(found)}",
+            todo="Name classes of the import; `tenfold data split --workspace DIR` shows how many images each has.",
         )
     return sorted(classes or found)
 

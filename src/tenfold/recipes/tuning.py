@@ -129,8 +129,9 @@ def _read_space(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or "") if isinstance(error, OSError) else "it is no UTF-8 text"
         raise RecipeError(
-            f"the space cannot be read: {error}", where=str(path),
+            f"the space cannot be read: {reason}", where=str(path),
             expected="a YAML file such as `learning_rate: {low: 1e-5, high: 1e-2, log: true}`",
         ) from error  # fmt: skip
     return parse_mapping(text, str(path)).data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from tenfold.core.executor import SerialExecutor
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result
 from tenfold.core.workspace import Workspace
+from tenfold.models.classifier_presets import EMBEDDED_SMALL
 from tenfold.studies.cell_cache import content_key, remember, take_over
 from tenfold.studies.part_progress import PartProgress
 
@@ -70,6 +71,22 @@ class Outcome:
     messages: tuple[str, ...] = ()
     error: str | None = None
     details: str = ""
+
+
+def try_network(parts: Iterable[Part]) -> None:
+    """Build the cells' network once before any worker does: a download happens once, and what no cell could start
+    from is said at once instead of by every cell in turn.
+
+    Raises:
+        InputError: there is no such network, or it does not take these options.
+        CheckpointError: its starting weights cannot be had or do not fit.
+    """
+    configs = (step.config for part in parts for step in part.steps)
+    config = next((config for config in configs if isinstance(config, ClassifierConfig)), None)
+    if config is not None and config.model != EMBEDDED_SMALL:
+        from tenfold.classification.building import build_model
+
+        build_model(config)
 
 
 def run_part(part: Part) -> Outcome:

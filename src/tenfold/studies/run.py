@@ -24,7 +24,7 @@ from tenfold.studies.failures import failures_of
 from tenfold.studies.filling import Filling
 from tenfold.studies.forecast import forecast
 from tenfold.studies.part_progress import PartWatch
-from tenfold.studies.parts import Outcome, Part, run_part
+from tenfold.studies.parts import Outcome, Part, run_part, try_network
 from tenfold.studies.plan import StudyPlan
 from tenfold.studies.sharing import refuse_loss, with_shared
 from tenfold.studies.variants import Dose, Grid
@@ -44,7 +44,8 @@ def run(
 
     Raises:
         DesignError: the data cannot carry the design.
-        InputError: other studies use what this one would make anew.
+        InputError: other studies use what this one would make anew, or there is no such network.
+        CheckpointError: the network's starting weights cannot be had.
         StorageError: the disk is full, at once.
     """
     table = read_split_table(workspace)
@@ -64,6 +65,7 @@ def run(
     _write_table(plan.cell_table(), cells_path)
     for note in plan.notes:
         progress.log(note)
+    try_network(waves.parts)
     outcomes = _run_waves(waves, executor, progress)
     results = _results_table(plan, outcomes)
     _write_table(results, results_path)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tenfold.core.errors import DataError, StageError, StorageError
+from tenfold.core.errors import CheckpointError, DataError, InputError, StageError, StorageError
 from tenfold.core.executor import SerialExecutor, WorkerDiedError
 from tenfold.core.progress import NullProgress
 from tenfold.core.run_record import begin_stage
@@ -209,3 +209,15 @@ def test_messages_are_told_once(tiny: Workspace, stages: StandIns) -> None:
     listener = Listener()
     run(config(), tiny, SerialExecutor(), listener)
     assert listener.lines.count("the same words from every part") == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [({"model": "resnet18x"}, InputError), ({"model": "resnet18", "weights": "nowhere.safetensors"}, CheckpointError)],
+)
+def test_a_network_that_no_cell_can_start_from_ends_the_study_before_its_parts(
+    tiny: Workspace, stages: StandIns, network: dict[str, str], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        run_study(tiny, classify={**network, "freeze_blocks": 0})
+    assert stages.ran == []
