@@ -56,10 +56,10 @@ def run(
     refuse_loss(waves, config.name, workspace)
     folder, inputs = f"studies/{config.name}", [workspace.resolve(_MANIFEST), workspace.resolve(_SPLITS)]
     stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
-    if stage.is_finished and all(is_finished(part) for part in waves.parts):
+    plan_path = stage.folder / "plan.json"
+    if stage.is_finished and plan_path.is_file() and all(is_finished(part) for part in waves.parts):
         return stage.result()
     cells_path, results_path = stage.folder / "cells.parquet", stage.folder / "results.parquet"
-    plan_path = stage.folder / "plan.json"
     expected = forecast(plan, waves, table, executor.worker_count, filling.rates)
     write_json_atomic(plan_path, asdict(replace(expected, shared=shared)))
     _write_table(plan.cell_table(), cells_path)
@@ -83,7 +83,8 @@ def run(
     }
     if summary["failures"]:
         return Result("study", stage.folder, {}, plain_json(summary))
-    return stage.finish([cells_path, results_path, plan_path], summary)
+    # plan.json is no output: its times are those of the workers at hand, and a run's outputs are the same on any.
+    return stage.finish([cells_path, results_path], summary)
 
 
 def read_plan(config: StudyRunConfig, workspace: Workspace) -> StudyPlan:
