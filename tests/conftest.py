@@ -39,3 +39,29 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A new, empty workspace with the root seed 7."""
     return Workspace.create(tmp_path / "workspace", name="test", root_seed=7, data_license="none")
+
+
+_NO_BROWSER = "no chromium on PATH"
+
+
+def _unseen(config: pytest.Config) -> list[str]:
+    """The tests that no browser ran, where this process reports."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [] if reporter is None else reporter.stats.get("skipped", [])
+    return sorted(report.nodeid for report in skipped if _NO_BROWSER in str(report.longrepr))
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Name the tests that want a browser which is not there."""
+    unseen = _unseen(config)
+    if unseen:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.section(f"{len(unseen)} tests did not run: {_NO_BROWSER}")
+        for name in unseen:
+            reporter.line(name)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """On a build machine (TENFOLD_NEEDS_BROWSER=1) tests that no browser ran count as failed."""
+    if os.environ.get("TENFOLD_NEEDS_BROWSER") == "1" and _unseen(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -46,7 +46,7 @@ def browse(page: Path, profile: Path, *flags: str) -> str:
 def test_the_verdict_is_in_the_page_as_the_browser_built_it(page: Path, tmp_path: Path) -> None:
     dom = browse(page, tmp_path / "profile", "--dump-dom")
     assert re.search(r'id="verdict".*No evidence that synthetic images help', dom, re.DOTALL)
-    assert dom.count("<section") == 11
+    assert dom.count("<section") == 12
 
 
 def test_the_page_asks_for_nothing(page: Path, tmp_path: Path) -> None:

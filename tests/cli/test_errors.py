@@ -43,6 +43,15 @@ def test_exit_codes(
     )
 
 
+def test_waiting_for_people_is_shown_as_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_commands, "_run", raising(WaitingForPeople("3 images are not reviewed")))
+    main(["demo"])
+    text = capsys.readouterr().err
+    assert "Waiting for people" in text and "Error" not in text
+
+
 def test_the_panel_says_all_four_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     error = DataError("the folder is empty", where="/data", expected="images", todo="add some")
     monkeypatch.setattr(run_commands, "_run", raising(error))

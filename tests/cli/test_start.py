@@ -14,6 +14,7 @@ GROUPS = {
     "data": ("import", "check", "split", "export"),
     "recipe": ("list", "show", "validate", "schema"),
     "models": (),  # tests/cli/test_models_commands.py
+    "review": ("serve", "invite", "revoke", "status", "export"),
     "finetune": ("dreambooth", "inpainting", "super-resolution"),
 }
 ALL = [name for panel in PANELS.values() for name in panel]

@@ -33,8 +33,8 @@ from tenfold.core.progress import Progress
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import label_indices
-from tenfold.data.manifest import read_manifest
 from tenfold.data.mixing import equalizing_weights
+from tenfold.data.verdicts import read_reviewed, verdict_files
 from tenfold.models.feature_cache import FOLDER as FEATURE_CACHE
 
 MANIFEST, SPLIT = "data/manifest.parquet", "data/splits.json"
@@ -58,7 +58,8 @@ class Fitted:
 def cell_inputs(config: ClassifierConfig, workspace: Workspace) -> list[Path]:
     """Every file and folder that a cell reads, but for the images themselves."""
     named = [MANIFEST, SPLIT, *config.extra_manifests, *([config.extra_weights] if config.extra_weights else [])]
-    return [*(workspace.resolve(path) for path in named), *weight_files(config)]
+    heeded = verdict_files(workspace, config.extra_manifests) if config.extra_review == "filtered" else []
+    return [*(workspace.resolve(path) for path in named), *heeded, *weight_files(config)]
 
 
 def cell_images(config: ClassifierConfig, workspace: Workspace, *, needs_test: bool = True) -> CellImages:
@@ -69,7 +70,7 @@ def cell_images(config: ClassifierConfig, workspace: Workspace, *, needs_test: b
         DesignError: the generator saw more real images than the arm.
     """
     real, test_sha256 = read_real_images(workspace.resolve(MANIFEST), workspace.resolve(SPLIT), config.labels)
-    extra = [read_manifest(workspace.resolve(path)) for path in config.extra_manifests]
+    extra = [read_reviewed(workspace, path) for path in config.extra_manifests]
     if config.extra_per_class:
         pairs = zip(extra, config.extra_per_class, strict=True)
         extra = [first_of_each_class(rows, count, config.generator_seed) for rows, count in pairs]

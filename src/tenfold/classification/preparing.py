@@ -44,6 +44,7 @@ from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import load_images
 from tenfold.data.manifest import read_manifest, select_images
+from tenfold.data.verdicts import REJECTED, read_reviewed, verdict_files
 from tenfold.metrics.arrays import one_weighting
 from tenfold.metrics.calibration import fit_temperature, log_loss
 
@@ -67,9 +68,11 @@ def run(config: PredictorConfig, workspace: Workspace, executor: Executor, progr
         raise _no_cell(config.cell, cell)
     manifest_path = workspace.resolve(MANIFEST)
     trained = read_run_record(cell).config
-    extra = [workspace.resolve(path) for path in trained["extra_manifests"]] if not trained["train_ids"] else []
-    intake = [path for path in (workspace.resolve(INTAKE),) if path.is_file()]
-    inputs = [cell / WEIGHTS, cell / "predictions.parquet", cell / "training.json", manifest_path, *extra, *intake]
+    extra = list(trained["extra_manifests"]) if not trained["train_ids"] else []
+    heeds = trained.get("extra_review", "filtered") == "filtered"
+    others = [*map(workspace.resolve, extra), *(verdict_files(workspace, extra) if heeds else [])]
+    others += [path for path in (workspace.resolve(INTAKE),) if path.is_file()]
+    inputs = [cell / WEIGHTS, cell / "predictions.parquet", cell / "training.json", manifest_path, *others]
     folder = f"classifiers/{config.cell}/{SUBFOLDER}"
     stage = begin_stage(workspace, STAGE, folder, config, inputs, seed=workspace.root_seed)
     if stage.is_finished:
@@ -79,7 +82,8 @@ def run(config: PredictorConfig, workspace: Workspace, executor: Executor, progr
     network = from_plain(Network, network_of(ClassifierConfig.model_validate(trained)))
     model = rebuild(network, len(labels), cell / WEIGHTS).to(device)
     rows = read_manifest(manifest_path)
-    learned = select_images(rows, trained["train_ids"]) if trained["train_ids"] else _extra_rows(extra)
+    own = trained["train_ids"]
+    learned = select_images(rows, own) if own else _extra_rows(workspace, extra, heeds)
     learned = _thinned(learned, derive_seed(stage.seed, "reference", config.cell))
     held_out = select_images(rows, trained["validation_ids"])
     with progress.task(f"Making {config.cell} ready for new images", total=2) as task:
@@ -142,9 +146,11 @@ def write_record(folder: Path, record: PredictorRecord, reference: Reference) ->
     return paths
 
 
-def _extra_rows(manifests: list[Path]) -> pd.DataFrame:
-    rows = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
-    return rows[rows["quarantine_reason"].isna()].reset_index(drop=True)
+def _extra_rows(workspace: Workspace, manifests: list[str], heeds: bool) -> pd.DataFrame:
+    """What a classifier without real images learned from: neither quarantined nor, where it heeds them, rejected."""
+    rows = pd.concat([read_reviewed(workspace, path) for path in manifests], ignore_index=True)
+    is_out = rows["quarantine_reason"].notna() | ((rows["review"] == REJECTED).fillna(False) & heeds)
+    return rows[~is_out].reset_index(drop=True)
 
 
 def _thinned(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

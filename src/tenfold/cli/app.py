@@ -23,6 +23,7 @@ from tenfold.cli import (
     predict_commands,
     pretrain_command,
     recipe_commands,
+    review_commands,
     run_commands,
     session,
     study_command,
@@ -37,7 +38,8 @@ _CRASH_TODO = "Please report it with the saved traceback. Finished parts are kep
 PANELS = {
     "The whole job": ("demo", "run", "report", "recipe"),
     "Step by step": (
-        "data", "finetune", "generate", "regenerate", "gallery", "train", "tune", "study", "evaluate", "predict",
+        "data", "finetune", "generate", "regenerate", "gallery", "review", "train", "tune", "study", "evaluate",
+        "predict",
     ),
     "Models and machine": ("models", "pretrain", "doctor", "bench"),
 }  # fmt: skip
@@ -97,6 +99,7 @@ for commands in (
 app.add_typer(recipe_commands.app, name="recipe")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(finetune_commands.app, name="finetune")
+app.add_typer(review_commands.app, name="review")
 app.add_typer(models_commands.app, name="models")
 
 

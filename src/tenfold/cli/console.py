@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.cli.progress import BarProgress, JsonProgress, LineProgress, SilentProgress
-from tenfold.core.errors import FaultsError, TenfoldError
+from tenfold.core.errors import FaultsError, TenfoldError, WaitingForPeople
 from tenfold.core.progress import Progress
 
 _NUMBER = re.compile(r"[-+]?[\d,.]*|\?")
@@ -70,7 +70,9 @@ class Console:
         if self.is_json:
             _print_json({"event": "error", **error.as_dict()})
             return
-        self._err.print(Panel(_error_text(error), title="Error", title_align="left", border_style="red"))
+        waits = isinstance(error, WaitingForPeople)
+        title, style = ("Waiting for people", "yellow") if waits else ("Error", "red")
+        self._err.print(Panel(_error_text(error), title=title, title_align="left", border_style=style))
 
     def notice(self, title: str, text: str) -> None:
         """A panel that is no error: an interrupted run."""

@@ -30,6 +30,10 @@ Variants = Annotated[
     ),
 ]
 Mini = Annotated[bool, typer.Option("--mini", help="The recipe's one-minute variant, for a first look.")]
+AutoAccept = Annotated[
+    bool,
+    typer.Option("--auto-accept", help="Go on without reviewers; manifest and report say that nobody looked."),
+]
 ExecutorName = Annotated[
     str,
     typer.Option(

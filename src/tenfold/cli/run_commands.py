@@ -13,6 +13,7 @@ from tenfold.cli import session
 from tenfold.cli.console import Console
 from tenfold.cli.options import (
     Address,
+    AutoAccept,
     Debug,
     DryRun,
     ExecutorChoice,
@@ -92,6 +93,7 @@ def run(
     settings: Settings = None,
     variants: Variants = None,
     mini: Mini = False,
+    auto_accept: AutoAccept = False,
     dry_run: DryRun = False,
     executor: ExecutorName = "processes",
     workers: Workers = None,
@@ -107,6 +109,8 @@ def run(
     place = workspace or default_workspace(recipe, mini=mini, variants=variants or ())
     console = session.open_console(quiet, as_json, debug, place)
     loaded = _load(recipe, settings or (), variants or (), mini)
+    if auto_accept:
+        loaded = loaded.without_people()
     _run(loaded, place, dry_run, (executor, workers, address), console)
 
 

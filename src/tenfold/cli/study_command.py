@@ -12,6 +12,7 @@ from tenfold.cli import session
 from tenfold.cli.console import Console
 from tenfold.cli.options import (
     Address,
+    AutoAccept,
     Debug,
     ExecutorName,
     Json,
@@ -56,6 +57,7 @@ def study(
     settings: Settings = None,
     variants: Variants = None,
     mini: Mini = False,
+    auto_accept: AutoAccept = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan, time from a short probe and disk; keep nothing.")
     ] = False,
@@ -79,6 +81,8 @@ def study(
 
     console = session.open_console(quiet, as_json, debug, workspace)
     order = order_study(workspace, recipe, settings or (), variants=variants or (), mini=mini)
+    if auto_accept:
+        order = order.without_people()
     with choose_executor(executor, workers, address, workspace.absolute()) as pool, console.progress() as progress:
         plan, rates = forecast_study(order, pool.worker_count, progress, with_probe=not no_probe)
         _show_plan(plan, console, is_all=dry_run)

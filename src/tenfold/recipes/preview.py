@@ -15,6 +15,8 @@ from tenfold.studies.assembly import assemble
 from tenfold.studies.design import plan_study
 from tenfold.studies.filling import Filling
 from tenfold.studies.forecast import Forecast, forecast
+from tenfold.studies.plan import StudyPlan
+from tenfold.studies.reviewing import reviewed_sets
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _preview(recipe: Recipe, workspace: Workspace, workers: int, progress: Progr
     ]
     return Preview(
         rows=tuple(rows),
-        notes=(*recipe.trimmed, *plan.notes, study.minimum_detectable.text),
+        notes=(*recipe.trimmed, *plan.notes, *_review_notes(recipe, plan), study.minimum_detectable.text),
         seconds=sum(row.seconds for row in rows),
         megabytes=study.megabytes + real * rates.kilobytes_per_image / 1000,
         synthetic_images=study.synthetic_images,
@@ -95,6 +97,16 @@ def study_rows(study: Forecast) -> list[PreviewRow]:
     """A row for each stage of a study; its seconds are shared out over the workers as the whole study's are."""
     whole = sum(row.seconds for row in study.stages) or 1.0
     return [PreviewRow("Study", row.work, row.seconds / whole * study.seconds) for row in study.stages]
+
+
+def _review_notes(recipe: Recipe, plan: StudyPlan) -> tuple[str, ...]:
+    if recipe.review is None:
+        return ()
+    names = reviewed_sets(plan)
+    images = sum(one.image_count for one in plan.sets if one.name in names)
+    if getattr(recipe.review, "auto_accept"):  # noqa: B009 (a made class: mypy knows no fields)
+        return (f"Nobody reviews the {images:,} drawn images; manifest and report will say so.",)
+    return (f"The run waits until people have judged {images:,} drawn images (`tenfold review serve`).",)
 
 
 def _split_words(counts: Mapping[str, Mapping[str, int]]) -> str:

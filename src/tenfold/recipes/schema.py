@@ -19,6 +19,7 @@ from tenfold.studies.stage_settings import (
     FinetuneSettings,
     GenerateSettings,
     InpaintSettings,
+    ReviewSettings,
     StrategySettings,
     SuperResolutionSettings,
     TeacherSettings,
@@ -69,8 +70,19 @@ class Recipe(StageConfig):
     teacher: TeacherSettings = Field(default_factory=TeacherSettings)
     classify: ClassifySettings = Field(default_factory=ClassifySettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    review: ReviewSettings | None = Field(
+        None,
+        description="people judge what generators drew before a classifier learns from it, and the run waits for them; "
+        "null: nobody does",
+    )
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+
+    def without_people(self) -> Recipe:
+        """The recipe that goes on without reviewers and marks what nobody judged; the same where it has no review."""
+        if self.review is None:
+            return self
+        return self.model_copy(update={"review": self.review.model_copy(update={"auto_accept": True})})
 
     def study_run(self) -> StudyRunConfig:
         """The study stage's config: the design and the settings of its stages."""
@@ -88,6 +100,7 @@ class Recipe(StageConfig):
             teacher=self.teacher,
             classify=self.classify,
             audit=self.audit,
+            review=self.review,
         )
 
 

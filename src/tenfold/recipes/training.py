@@ -25,6 +25,7 @@ from tenfold.data.subsets import nested_subset
 from tenfold.recipes.earlier_runs import refuse_other_run
 from tenfold.recipes.finetuning_images import at_most, choose_labels, split_tables
 from tenfold.recipes.loader import load_settings
+from tenfold.review.run import refresh
 
 if TYPE_CHECKING:
     from tenfold.classification.config import ClassifierConfig
@@ -210,6 +211,7 @@ def run_training(
     from tenfold.reports.training_figures import training_curves
 
     with order.workspace.lock():
+        refresh(order.workspace)
         result = run(order.config, order.workspace, executor, progress)
         history = pd.read_csv(result.folder / "history.csv")
         curves = result.folder / CURVES

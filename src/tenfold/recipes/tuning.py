@@ -14,6 +14,7 @@ from tenfold.core.run_record import Result
 from tenfold.recipes.loader import load_settings
 from tenfold.recipes.training import Chosen, TrainingOrder, estimate_training, order_training
 from tenfold.recipes.yaml_source import parse_mapping
+from tenfold.review.run import refresh
 
 if TYPE_CHECKING:
     from tenfold.classification.tuning_config import TuningConfig
@@ -120,6 +121,7 @@ def run_tuning(order: TuningOrder, executor: Executor, progress: Progress) -> Tu
 
     workspace = order.training.workspace
     with workspace.lock():
+        refresh(workspace)
         result = run(order.config, workspace, executor, progress)
         page = run_tuning_page(TuningPageConfig(name=order.config.name), workspace, executor, progress)
     return TuningOutcome(result, page.folder / PAGE, result.folder / BEST)

@@ -15,6 +15,7 @@ from tenfold.reports.gallery import NearestImage, SyntheticSet, choose_pictures
 from tenfold.reports.headline import best_control, write_headline
 from tenfold.reports.reading import StudyFiles, generator_budgets, read_study
 from tenfold.reports.record import answer_checklists, write_record
+from tenfold.reports.review_views import read_review
 
 PHANTOM = "phantom"
 
@@ -43,6 +44,9 @@ def assemble_contents(
         missing["subgroups"] = _why_no_subgroups(files.manifest)
     if not files.recipe:
         missing["recipe"] = "the workspace holds no recipe"
+    review = read_review(workspace, list(files.synthetic))
+    if review is None:
+        missing["review"] = "nobody reviewed the synthetic images of this study"
     record = write_record(files, command)
     return ReportContents(
         study=study,
@@ -65,6 +69,7 @@ def assemble_contents(
         checklists=answer_checklists(evaluation, data, record, audits),
         missing=missing,
         unit=counted_unit(files.manifest),
+        review=review,
     )
 
 

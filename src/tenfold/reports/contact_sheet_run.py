@@ -14,6 +14,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
+from tenfold.data.verdicts import read_reviewed, verdict_files
 from tenfold.reports.config import GalleryConfig
 from tenfold.reports.contact_sheet import STRATEGY_NAMES, ContactSheet, choose_sheet
 from tenfold.reports.data_summary import MANIFEST
@@ -39,11 +40,11 @@ def run_gallery(config: GalleryConfig, workspace: Workspace, executor: Executor,
             todo="Name one of these, or finish it: the same `tenfold generate` command resumes.",
         )  # fmt: skip
     real = workspace.path / MANIFEST
-    inputs = [path for path in (manifest, real) if path.is_file()]
+    inputs = [*(path for path in (manifest, real) if path.is_file()), *verdict_files(workspace, [manifest])]
     stage = begin_stage(workspace, STAGE, f"synthetic/{config.name}/gallery", config, inputs, seed=workspace.root_seed)
     if stage.is_finished:
         return stage.result()
-    rows = read_manifest(manifest)
+    rows = read_reviewed(workspace, manifest)
     real_rows = read_manifest(real) if real.is_file() else None
     sheet = choose_sheet(config.name, rows, real_rows, config.pictures_per_group, workspace.data_license)
     outputs = [stage.folder / "gallery.html", stage.folder / "gallery.json"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from tenfold.evaluation.contents import Estimate, Evaluation
+from tenfold.reports.review_views import ReviewView
 
 GuardState = Literal["kept", "attention", "not_shown"]
 CountedUnit = Literal["patient", "group"]
@@ -224,6 +225,7 @@ class ReportContents:
     checklists: tuple[ChecklistItem, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     unit: CountedUnit = "patient"
+    review: ReviewView | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; every estimate with its interval, images and patients."""

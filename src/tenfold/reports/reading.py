@@ -13,9 +13,11 @@ from tenfold.core.errors import DataError
 from tenfold.core.files import read_json
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
+from tenfold.data.verdicts import read_reviewed, verdict_files
 from tenfold.evaluation.contents import Evaluation
 from tenfold.reports.config import STUDY_RECIPE
 from tenfold.reports.data_summary import MANIFEST, QUARANTINE, SPLITS
+from tenfold.review.run import RESULTS
 
 RECIPE = "recipe.yaml"
 
@@ -57,11 +59,13 @@ def report_inputs(workspace: Workspace, study: str) -> list[Path]:
         MANIFEST,
         SPLITS,
         QUARANTINE,
+        f"{RESULTS}/summary.json",
         recipe_name(workspace, study),
         *(f"synthetic/{name}/manifest.parquet" for name in _synthetic_sets(cells)),
     ]
     audits = [path for file in ("summary.json", "findings.parquet") for path in workspace.path.glob(f"audits/*/{file}")]
-    return [path for name in names if (path := workspace.path / name).is_file()] + sorted(audits)
+    verdicts = verdict_files(workspace, [f"synthetic/{name}/manifest.parquet" for name in _synthetic_sets(cells)])
+    return [path for name in names if (path := workspace.path / name).is_file()] + verdicts + sorted(audits)
 
 
 def read_study(workspace: Workspace, study: str) -> StudyFiles:
@@ -88,7 +92,7 @@ def read_study(workspace: Workspace, study: str) -> StudyFiles:
             if (config := _config(workspace.path / "models" / name)).get("training_ids")
         },
         synthetic={
-            name: read_manifest(path)
+            name: read_reviewed(workspace, path)
             for name in sets
             if (path := workspace.path / "synthetic" / name / "manifest.parquet").is_file()
         },

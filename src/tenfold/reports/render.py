@@ -30,6 +30,7 @@ from tenfold.reports.origins import confounded_arms, unequal_arms
 from tenfold.reports.palette import arm_style
 from tenfold.reports.pictures import picture_address
 from tenfold.reports.qualifications import power_sentence
+from tenfold.reports.review_views import SHARE, accept_rate_figure
 from tenfold.reports.templating import page_environment
 
 TABLE_METRICS = (
@@ -44,6 +45,7 @@ SECTION_NAMES = {
     "classes": "Class by class",
     "use": "Probabilities and thresholds",
     "subgroups": "For whom",
+    "review": "What people thought",
     "trust": "Can it be trusted",
     "data": "The data",
     "record": "The record",
@@ -140,6 +142,10 @@ def _views(contents: ReportContents) -> Mapping[str, Any]:
     by_control = _by_control(evaluation.comparisons, verdict)
     return {
         "evaluation": evaluation,
+        "share_metric": SHARE,
+        "accept_rates_address": study_views.svg_address(accept_rate_figure(contents.review.accept_rates))
+        if contents.review is not None
+        else "",
         "verdict": verdict,
         "primary": primary,
         "primary_scale": _scale(primary),

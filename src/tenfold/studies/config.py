@@ -16,6 +16,7 @@ from tenfold.studies.stage_settings import (
     FinetuneSettings,
     GenerateSettings,
     InpaintSettings,
+    ReviewSettings,
     StrategySettings,
     SuperResolutionSettings,
     TeacherSettings,
@@ -171,3 +172,4 @@ class StudyRunConfig(StudyConfig):
     teacher: TeacherSettings = Field(default_factory=TeacherSettings)
     classify: ClassifySettings = Field(default_factory=ClassifySettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    review: ReviewSettings | None = None

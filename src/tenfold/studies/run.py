@@ -15,6 +15,7 @@ from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.data.splits import read_sealed_split, with_split
+from tenfold.review.run import refresh
 from tenfold.studies.assembly import Waves, assemble
 from tenfold.studies.cell_cache import LINKED_FROM
 from tenfold.studies.config import StudyRunConfig
@@ -26,6 +27,7 @@ from tenfold.studies.forecast import forecast
 from tenfold.studies.part_progress import PartWatch
 from tenfold.studies.parts import Outcome, Part, run_part, try_network
 from tenfold.studies.plan import StudyPlan
+from tenfold.studies.reviewing import heeded_verdicts, review_sets, reviewed_sets, split_at_review
 from tenfold.studies.sharing import refuse_loss, with_shared
 from tenfold.studies.variants import Dose, Grid
 
@@ -47,7 +49,9 @@ def run(
         InputError: other studies use what this one would make anew, or there is no such network.
         CheckpointError: the network's starting weights cannot be had.
         StorageError: the disk is full, at once.
+        WaitingForPeople: sets are drawn, and their review is not finished; all that needs none of it is done.
     """
+    refresh(workspace)
     table = read_split_table(workspace)
     plan = plan_study(design_of(config), table, workspace.root_seed)
     filling, shared = with_shared(Filling(config, plan, workspace.root_seed, rates or Rates()), workspace)
@@ -57,7 +61,8 @@ def run(
     folder, inputs = f"studies/{config.name}", [workspace.resolve(_MANIFEST), workspace.resolve(_SPLITS)]
     stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
     plan_path = stage.folder / "plan.json"
-    if stage.is_finished and plan_path.is_file() and all(is_finished(part) for part in waves.parts):
+    is_done = stage.is_finished and plan_path.is_file() and all(is_finished(part) for part in waves.parts)
+    if is_done and stage.result().summary.get("verdicts", {}) == heeded_verdicts(plan, workspace):
         return stage.result()
     cells_path, results_path = stage.folder / "cells.parquet", stage.folder / "results.parquet"
     expected = forecast(plan, waves, table, executor.worker_count, filling.rates)
@@ -66,7 +71,12 @@ def run(
     for note in plan.notes:
         progress.log(note)
     try_network(waves.parts)
-    outcomes = _run_waves(waves, executor, progress)
+    sets = reviewed_sets(plan) if config.review is not None else ()
+    before, after = split_at_review(waves, plan, sets)
+    outcomes = _run_waves(before, {}, executor, progress)
+    review_sets(config, sets, outcomes, workspace, executor, progress)
+    verdicts = dict(heeded_verdicts(plan, workspace))  # before the cells read them: a later change is seen next time
+    outcomes = _run_waves(after, outcomes, executor, progress)
     results = _results_table(plan, outcomes)
     _write_table(results, results_path)
     summary = {
@@ -79,6 +89,7 @@ def run(
         "budgets": list(plan.budgets),
         "linked_cells": int(results[LINKED_FROM].notna().sum()),
         "failures": failures_of(outcomes, workspace),
+        "verdicts": verdicts,
         "notes": list(plan.notes),
     }
     if summary["failures"]:
@@ -135,9 +146,14 @@ def is_finished(part: Part) -> bool:
     return True
 
 
-def _run_waves(waves: Waves, executor: Executor, progress: Progress) -> dict[str, Outcome]:
+def _run_waves(
+    waves: Waves, earlier: Mapping[str, Outcome], executor: Executor, progress: Progress
+) -> dict[str, Outcome]:
+    """The outcomes of these parts and of those that ran earlier."""
     weights = {part.name: max(round(part.seconds * _WEIGHT_PER_SECOND), 1) for part in waves.parts}
-    outcomes: dict[str, Outcome] = {}
+    outcomes = dict(earlier)
+    if not waves.parts:
+        return outcomes
     messages: set[str] = set()
     folder = waves.parts[0].progress_file.parent
     with progress.task("Study", sum(weights.values())) as task, PartWatch(folder, weights, task) as watch:

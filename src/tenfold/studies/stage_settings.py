@@ -14,6 +14,7 @@ from tenfold.finetuning.config import DreamBoothConfig
 from tenfold.finetuning.inpainting_config import InpaintingConfig
 from tenfold.finetuning.super_resolution_config import SuperResolutionConfig
 from tenfold.generation.config import GenerateConfig
+from tenfold.review.config import ReviewConfig
 from tenfold.studies.settings import settings_of
 
 FINETUNE_OWNED = ("name", "seed", "training_ids", "validation_ids", "class_nouns", "prior_manifest")
@@ -73,6 +74,7 @@ CLASSIFY_OWNED = (
     "transforms",
 )
 AUDIT_OWNED = ("name", "synthetic", "training_ids", "seed")
+REVIEW_OWNED = ("name", "sets")
 
 if TYPE_CHECKING:
 
@@ -99,6 +101,9 @@ if TYPE_CHECKING:
 
     class AuditSettings(StageConfig):
         """AuditConfig without what the study fills in."""
+
+    class ReviewSettings(StageConfig):
+        """ReviewConfig without what the study fills in."""
 else:
     FinetuneSettings = settings_of(DreamBoothConfig, "FinetuneSettings", FINETUNE_OWNED)
     GenerateSettings = settings_of(GenerateConfig, "GenerateSettings", GENERATE_OWNED)
@@ -108,6 +113,7 @@ else:
     TeacherSettings = settings_of(TeacherConfig, "TeacherSettings", TEACHER_OWNED)
     _StrategyFields = settings_of(GenerateConfig, "_StrategyFields", _SET_OWNED)
     AuditSettings = settings_of(AuditConfig, "AuditSettings", AUDIT_OWNED)
+    ReviewSettings = settings_of(ReviewConfig, "ReviewSettings", REVIEW_OWNED)
 
 
 class StrategySettings(_StrategyFields):

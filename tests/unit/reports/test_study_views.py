@@ -197,7 +197,7 @@ def test_the_page_shows_all_of_it(page: str) -> None:
         "not strict: saw all training images", "Every variant of the grid",
     ):  # fmt: skip
         assert part in page
-    assert page.count("<section") == 11 and "<script" not in page
+    assert page.count("<section") == 12 and "<script" not in page
 
 
 def test_six_arms_of_a_recipe_are_told_apart() -> None:

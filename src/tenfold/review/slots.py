@@ -1,0 +1,134 @@
+"""Images and queues in the database: added, read in windows, looked up, and noted as shown."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+
+from tenfold.core.errors import DataError
+from tenfold.review.queue import opaque_id
+from tenfold.review.records import Item, Queue, ServedImage, Slot
+from tenfold.review.times import time_text
+
+_ITEM_FIELDS = tuple(Item.__dataclass_fields__)
+_ITEM_COLUMNS = ", ".join(f'item."{field}"' for field in _ITEM_FIELDS)
+
+_SLOT = """
+    SELECT slot.opaque, slot.position, slot.kind, coalesce(standing.verdict, 'none') AS verdict, decision.client_id,
+        coalesce(decision.reasons, '[]') AS reasons, coalesce(decision.answers, '{}') AS answers,
+        coalesce(decision.comment, '') AS comment, fault.item_id IS NOT NULL AS is_faulty, item.label
+    FROM slot
+    JOIN item ON item.id = slot.item_id
+    LEFT JOIN standing ON standing.slot_id = slot.id
+    LEFT JOIN decision ON decision.id = standing.decision_id
+    LEFT JOIN fault ON fault.item_id = slot.item_id
+"""
+
+_IN_QUEUE = "slot.reviewer_id = :reviewer AND (slot.kind = 'adjudication') = :adjudication"
+
+
+def add_items(connection: sqlite3.Connection, items: Iterable[Item], secret: bytes) -> int:
+    """Add the images that are not there yet; the number added."""
+    marks = ", ".join("?" for _ in range(len(_ITEM_FIELDS) + 1))
+    columns = ", ".join(f'"{field}"' for field in _ITEM_FIELDS)
+    before = connection.total_changes
+    connection.executemany(
+        f"INSERT INTO item (opaque, {columns}) VALUES ({marks}) ON CONFLICT (image_id) DO NOTHING",
+        (
+            (opaque_id(secret, "item", item.image_id), *(getattr(item, field) for field in _ITEM_FIELDS))
+            for item in items
+        ),
+    )
+    return connection.total_changes - before
+
+
+def window(connection: sqlite3.Connection, reviewer_id: int, queue: Queue, start: int, count: int) -> list[Slot]:
+    """The slots at positions start to start + count - 1, as far as there are any."""
+    rows = connection.execute(
+        f"{_SLOT} WHERE {_IN_QUEUE} AND slot.position >= :start AND slot.position < :end ORDER BY slot.position",
+        {**_which(reviewer_id, queue), "start": start, "end": start + count},
+    )
+    return [_slot(row) for row in rows]
+
+
+def own_slot(connection: sqlite3.Connection, reviewer_id: int, opaque: str) -> Slot:
+    """Raises DataError when the slot is not this reviewer's."""
+    row = connection.execute(
+        f"{_SLOT} WHERE slot.opaque = ? AND slot.reviewer_id = ?", (opaque, reviewer_id)
+    ).fetchone()
+    if row is None:
+        raise unknown_slot(opaque)
+    return _slot(row)
+
+
+def behind(connection: sqlite3.Connection, opaque: str) -> ServedImage:
+    """What stands behind anyone's slot. Raises DataError when there is no such slot."""
+    row = connection.execute(
+        f"SELECT slot.reviewer_id, slot.kind, slot.position, {_ITEM_COLUMNS}, fault.item_id IS NOT NULL AS is_faulty, "
+        "served.slot_id IS NOT NULL AS is_served FROM slot JOIN item ON item.id = slot.item_id "
+        "LEFT JOIN served ON served.slot_id = slot.id LEFT JOIN fault ON fault.item_id = item.id WHERE slot.opaque = ?",
+        (opaque,),
+    ).fetchone()
+    if row is None:
+        raise unknown_slot(opaque)
+    return ServedImage(
+        row["reviewer_id"], row["kind"], _item(row), bool(row["is_served"]), bool(row["is_faulty"]), row["position"]
+    )
+
+
+def following(connection: sqlite3.Connection, reviewer_id: int, queue: Queue, position: int, count: int) -> list[Item]:
+    """The images at the next places from a position on."""
+    rows = connection.execute(
+        f"SELECT {_ITEM_COLUMNS} FROM slot JOIN item ON item.id = slot.item_id WHERE {_IN_QUEUE} "
+        "AND slot.position >= :start ORDER BY slot.position LIMIT :count",
+        {**_which(reviewer_id, queue), "start": position, "count": count},
+    )
+    return [_item(row) for row in rows]
+
+
+def mark_served(connection: sqlite3.Connection, pairs: Iterable[tuple[int, str]], now: datetime) -> int:
+    """Note slots (reviewer id, opaque) as shown, once each; the number that was new. Other people's are passed over."""
+    new = 0
+    for reviewer_id, opaque in pairs:
+        new += connection.execute(
+            "INSERT INTO served (slot_id, at) SELECT id, ? FROM slot WHERE opaque = ? AND reviewer_id = ? "
+            "ON CONFLICT (slot_id) DO NOTHING",
+            (time_text(now), opaque, reviewer_id),
+        ).rowcount
+    return new
+
+
+def items(connection: sqlite3.Connection) -> list[Item]:
+    """All images, by image id."""
+    return [_item(row) for row in connection.execute(f"SELECT {_ITEM_COLUMNS} FROM item ORDER BY image_id")]
+
+
+def item_by_opaque(connection: sqlite3.Connection, opaque: str) -> Item:
+    """Raises DataError when there is no such image."""
+    row = connection.execute(f"SELECT {_ITEM_COLUMNS} FROM item WHERE opaque = ?", (opaque,)).fetchone()
+    if row is None:
+        raise DataError("there is no such image", where=f"image {opaque!r}")
+    return _item(row)
+
+
+def unknown_slot(opaque: str) -> DataError:
+    """Told alike for a slot that does not exist and for another reviewer's."""
+    return DataError("this image is not in your queue", where=f"slot {opaque!r}", todo="Load the queue again.")
+
+
+def _which(reviewer_id: int, queue: Queue) -> dict[str, int]:
+    return {"reviewer": reviewer_id, "adjudication": int(queue == "adjudication")}
+
+
+def _slot(row: sqlite3.Row) -> Slot:
+    fields = dict(row)
+    fields["reasons"] = tuple(json.loads(row["reasons"]))
+    fields["answers"] = json.loads(row["answers"])
+    fields["is_faulty"] = bool(row["is_faulty"])
+    return Slot(**fields)
+
+
+def _item(row: sqlite3.Row) -> Item:
+    return Item(**{field: row[field] for field in _ITEM_FIELDS})

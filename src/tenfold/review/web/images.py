@@ -1,0 +1,176 @@
+"""Pixels for blinded eyes: every image decoded, cut square and encoded alike, and padded to one length.
+
+What is left of a file's origin is in its pixels: size, codec, tables, metadata and length are the same for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tenfold.core.errors import DataError
+from tenfold.core.hashing import sha256_bytes
+from tenfold.data.image_bytes import image_bytes, is_in_shard
+from tenfold.data.images import decode_image, encode_jpeg, resize_and_crop
+
+Size = Literal["full", "thumb"]
+
+THUMB_PX = 128
+THREADS = min(max(2, os.cpu_count() or 1), 8)
+MEDIA_TYPE = "image/jpeg"
+_QUALITIES = (92, 85, 75, 60, 40, 20, 5)
+"""The first that fits `view_length` is taken: the first of all but for images of mere noise."""
+_BYTES_PER_PIXEL = 1.5
+_HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on the disk, and the 64 hex digits of its bytes when it was queued (empty: not known)."""
+
+    path: Path
+    sha256: str
+
+
+_Key = tuple[ImageFile, Size, "tuple[int, int] | None"]
+
+
+@dataclass(frozen=True)
+class View:
+    """A view that is kept or being made. The future gives its bytes and when they were there.
+
+    `ready_at`: the moment (of `time.monotonic`) from which an answer may hold it. It follows from when views were asked
+    for, never from how long one took to make: see `BlindImages`.
+    """
+
+    made: Future[tuple[bytes, float]]
+    ready_at: float
+
+
+class BlindImages:
+    """Views of image files, of one size and one length each; the last ones are kept in memory.
+
+    A photograph of a clinic takes longer to decode than a small generated image, and one who asks for it also waits for
+    those before it. So that no answer's time tells of either, views come due by a schedule: each `making_seconds` after
+    it was asked for or later, and `spacing_seconds` after the one before or later. The threads keep ahead of it as long
+    as views take less on average; one that is late nevertheless comes due in whole steps of `making_seconds`.
+    """
+
+    def __init__(
+        self, side_px: int, *, making_seconds: float, spacing_seconds: float | None = None,
+        cache_bytes: int = 256 * 2**20, threads: int = THREADS,
+    ) -> None:  # fmt: skip
+        self.side_px = side_px
+        self.making_seconds = making_seconds
+        self._spacing = making_seconds / (2 * threads) if spacing_seconds is None else spacing_seconds
+        self._due = float("-inf")
+        self._kept: OrderedDict[_Key, View] = OrderedDict()
+        self._room = cache_bytes
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="review-images")
+
+    def pixels(self, size: Size) -> int:
+        """The side of a view."""
+        return self.side_px if size == "full" else min(THUMB_PX, self.side_px)
+
+    def view(self, image: ImageFile, size: Size) -> View:
+        """The view, made by another thread unless kept; asked for ahead, it is there when it is needed.
+
+        The future raises DataError when the file is gone, cannot be decoded or is not the one that was queued.
+        """
+        key = (image, size, _state(image.path))
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            else:
+                now = time.monotonic()
+                self._due = max(now + self.making_seconds, self._due + self._spacing)
+                self._kept[key] = View(self._pool.submit(self._make, key), self._due)
+                self._room -= view_length(self.pixels(size))
+                while self._room < 0 and len(self._kept) > 1:
+                    self._room += view_length(self.pixels(self._kept.popitem(last=False)[0][1]))
+            return self._kept[key]
+
+    async def content(self, view: View) -> bytes:
+        """The view's bytes, not before they are due. Raises what kept it from being made, at the same time."""
+        try:
+            made, finished = await asyncio.wrap_future(view.made)
+        except DataError:
+            await _until(self._step(view, time.monotonic()))
+            raise
+        await _until(self._step(view, finished))
+        return made
+
+    def close(self) -> None:
+        """Stop making views."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _step(self, view: View, finished: float) -> float:
+        """When a view that was finished then is due."""
+        late = max(0.0, finished - view.ready_at)
+        return view.ready_at + math.ceil(late / self.making_seconds) * self.making_seconds
+
+    def _make(self, key: _Key) -> tuple[bytes, float]:
+        try:
+            return encode_view(read_verified(key[0]), self.pixels(key[1])), time.monotonic()
+        except BaseException:
+            with self._lock:  # the next who asks has it tried again
+                if self._kept.pop(key, None) is not None:
+                    self._room += view_length(self.pixels(key[1]))
+            raise
+
+
+async def _until(moment: float) -> None:
+    while (left := moment - time.monotonic()) > 0:
+        await asyncio.sleep(left)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of the file or of its shard, None when it is gone: a view is kept of one state only."""
+    try:
+        facts = (path.parent if is_in_shard(path) else path).stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+def read_verified(image: ImageFile) -> bytes:
+    """The file's bytes. DataError when it is gone, unreadable or has changed since it was queued."""
+    try:
+        data = image_bytes(image.path)
+    except OSError as error:
+        raise DataError(f"the image file cannot be read: {error.strerror}", where=str(image.path)) from error
+    if image.sha256 and sha256_bytes(data) != image.sha256:
+        raise DataError(
+            "the image file has changed since it was queued", where=str(image.path),
+            expected=f"bytes of SHA-256 {image.sha256}",
+        )  # fmt: skip
+    return data
+
+
+def view_length(side_px: int) -> int:
+    """The bytes of every view of that side: more than all but images of mere noise need at the first quality."""
+    return int(side_px**2 * _BYTES_PER_PIXEL) + _HEADER_BYTES
+
+
+def encode_view(data: bytes, side_px: int) -> bytes:
+    """The largest centered square of an image, as a JPEG of one size, zeros behind its end up to `view_length`.
+
+    Raises:
+        DataError: the bytes are no image that can be decoded.
+    """
+    length = view_length(side_px)
+    square = resize_and_crop(decode_image(data), side_px)
+    for quality in _QUALITIES:
+        encoded = encode_jpeg(square, quality)
+        if len(encoded) <= length:
+            return encoded.ljust(length, b"\0")
+    raise DataError("the image does not fit the length of the set's views")
