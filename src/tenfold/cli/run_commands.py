@@ -77,7 +77,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run the whole job on drawn skin lesions (no data and no downloads needed), some eight minutes on two cores.
+    """Run the whole job on drawn skin lesions (no data and no downloads needed), some seven minutes on two cores.
 
     Files go to ./tenfold-demo (./tenfold-demo-mini with --mini) unless --workspace names another folder. Interrupted,
     it resumes.

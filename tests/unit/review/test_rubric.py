@@ -16,7 +16,7 @@ questions:
     text: How realistic?
     kind: scale
     levels: 7
-  - id: artefacts
+  - id: artifacts
     text: Which?
     kind: many
     options: [{id: blur, text: Blur}, {id: seam, text: Seam}]
@@ -41,13 +41,13 @@ def test_the_shipped_rubric_asks_what_the_study_counts() -> None:
         "condition": "choice",
         "severity": "choice",
         "realism": "scale",
-        "artefacts": "many",
+        "artifacts": "many",
         "origin": "choice",
     }
     assert [reason.key for reason in rubric.reasons] == list(range(1, 10))
     assert "hallucinated_feature" in {reason.id for reason in rubric.reasons}
-    [artefacts] = [question for question in rubric.questions if question.id == "artefacts"]
-    assert "Hallucinated feature" in {option.text for option in artefacts.options}
+    [artifacts] = [question for question in rubric.questions if question.id == "artifacts"]
+    assert "Hallucinated feature" in {option.text for option in artifacts.options}
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("[{id: blur, text: Blur}, {id: seam, text: Seam}]", "[]", "my.yaml:6:5", "of kind many needs options"),
         ("{key: 1,", "{key: 10,", "my.yaml:11:6", "reasons.0.key: "),
         ("reasons:\n", "reasons:\n  - {key: 1, id: other, text: Other}\n", "my.yaml:12:6", "reasons.1.key: 1 is given"),
-        ("id: artefacts", "id: realism", "my.yaml:6:5", "questions.1.id: 'realism' is given"),
+        ("id: artifacts", "id: realism", "my.yaml:6:5", "questions.1.id: 'realism' is given"),
         ("    levels: 7", "    key: r", "my.yaml:2:5", "the key 'r' is the page's own"),
         ("text: Blurred", "text: no", "my.yaml:11:27", "reasons.0.text: Input should be a valid string"),
         ("    levels: 7", "    kind: scale", "my.yaml:5:5", "the key 'kind' is given twice"),
@@ -131,7 +131,7 @@ def test_answers_of_the_rubric_are_taken() -> None:
         "condition": "vasc",
         "severity": "mild",
         "realism": 5,
-        "artefacts": ["blur", "color"],
+        "artifacts": ["blur", "color"],
         "origin": "generated",
     }
     check_answers(load_rubric(), ["poor_quality", "other"], answers, ["df", "vasc"])
@@ -151,9 +151,9 @@ def test_answers_of_the_rubric_are_taken() -> None:
         ([], {"realism": 6}),
         ([], {"realism": True}),
         ([], {"realism": 2.5}),
-        ([], {"artefacts": "blur"}),
-        ([], {"artefacts": ["blur", "blur"]}),
-        ([], {"artefacts": [{}]}),
+        ([], {"artifacts": "blur"}),
+        ([], {"artifacts": ["blur", "blur"]}),
+        ([], {"artifacts": [{}]}),
         ([], {"origin": "synthetic"}),
     ],
 )

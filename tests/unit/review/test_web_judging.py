@@ -106,7 +106,7 @@ def test_decisions_are_kept_answered_one_by_one_and_counted(page: Page) -> None:
             "accurate": True,
             "condition": page.store.find_slot(first).item.label,
             "realism": 4,
-            "artefacts": ["blur"],
+            "artifacts": ["blur"],
         },
     )
     bad_reason = decision(second, "reject", reasons=["boredom"])
