@@ -1,4 +1,4 @@
-"""One browser for all tests of the review page, and one served review for each of their files."""
+"""One browser and one served review for each file of the review page's tests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from tests.browser.review.served import Served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's own, without a window."""
+    """The system's own, without a window. Closed after each file: Playwright's event loop would be in others' way."""
     from tests.browser.review.served import chromium
 
     with chromium() as opened:
