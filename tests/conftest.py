@@ -19,6 +19,7 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tenfold.core.workspace import Workspace  # noqa: E402  (after the environment of every library is set)
+from tests.browser.review.needs import NO_BROWSER, NO_DRIVER  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +42,15 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace.create(tmp_path / "workspace", name="test", root_seed=7, data_license="none")
 
 
-_NO_BROWSER = "no chromium on PATH"
-
-
 def _unseen(config: pytest.Config) -> list[str]:
     """The tests that no browser ran, where this process reports."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = [] if reporter is None else reporter.stats.get("skipped", [])
-    return sorted(report.nodeid for report in skipped if _NO_BROWSER in str(report.longrepr))
+    return sorted(report.nodeid for report in skipped if _wants_browser(str(report.longrepr)))
+
+
+def _wants_browser(reason: str) -> bool:
+    return NO_BROWSER in reason or NO_DRIVER in reason
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:
@@ -56,7 +58,7 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     unseen = _unseen(config)
     if unseen:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
-        reporter.section(f"{len(unseen)} tests did not run: {_NO_BROWSER}")
+        reporter.section(f"{len(unseen)} tests did not run: {NO_BROWSER}, or {NO_DRIVER}")
         for name in unseen:
             reporter.line(name)
 

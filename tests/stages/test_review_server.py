@@ -134,7 +134,7 @@ def test_a_clinics_network_is_served_under_tls(
         verify = ssl.create_default_context(cafile=files[0])
         client = httpx.Client(base_url=address, headers={"origin": address}, verify=verify)
         answer = client.post("/api/session", json={"token": invited["link"].partition("#token=")[2]})
-        assert answer.headers["set-cookie"].startswith("__Host-tenfold_review=")
+        assert answer.headers["set-cookie"].startswith("__Host-tenfold_review_")
         _judge(client, 1)
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://localhost:{port}/api/health")

@@ -88,9 +88,18 @@ def test_rejected_images_reach_no_filtered_arm_and_a_later_word_is_heeded(drawn:
     assert run_study(drawn).was_finished
 
 
+def test_who_accepts_later_has_nothing_trained_anew_and_is_counted(drawn: Workspace) -> None:
+    before = finished_at(drawn, "hybrid-pretrained")
+    with Store.open(drawn.resolve(DATABASE)) as store:
+        bob = store.invite("bob").reviewer.id
+    assert judge_all(drawn, bob)
+    assert run_study(drawn).was_finished and finished_at(drawn, "hybrid-pretrained") == before
+    assert read_json(drawn.path / "review/results/main/summary.json")["facts"]["n_reviewers"] == 2
+
+
 def test_without_people_it_goes_on_and_says_so(tmp_path: Path) -> None:
     workspace = make_tiny_workspace(tmp_path / "ws", image_size_px=64)
     run_study(workspace, "hybrid_pretrained", review={**REVIEW, "auto_accept": True})
     assert sum(images_of(workspace, "hybrid-pretrained").values()) == 8
-    facts = read_json(workspace.path / "review/results/summary.json")["facts"]
+    facts = read_json(workspace.path / "review/results/main/summary.json")["facts"]
     assert facts["is_unreviewed"] and facts["auto_accept"] and facts["undecided"] == 8

@@ -33,8 +33,9 @@ from tenfold.core.progress import Progress
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import label_indices
+from tenfold.data.manifest import read_manifest
 from tenfold.data.mixing import equalizing_weights
-from tenfold.data.verdicts import read_reviewed, verdict_files
+from tenfold.data.verdicts import kept_out_files, read_filtered
 from tenfold.models.feature_cache import FOLDER as FEATURE_CACHE
 
 MANIFEST, SPLIT = "data/manifest.parquet", "data/splits.json"
@@ -58,19 +59,25 @@ class Fitted:
 def cell_inputs(config: ClassifierConfig, workspace: Workspace) -> list[Path]:
     """Every file and folder that a cell reads, but for the images themselves."""
     named = [MANIFEST, SPLIT, *config.extra_manifests, *([config.extra_weights] if config.extra_weights else [])]
-    heeded = verdict_files(workspace, config.extra_manifests) if config.extra_review == "filtered" else []
+    heeded = kept_out_files(workspace, config.extra_manifests) if config.extra_review == "filtered" else []
     return [*(workspace.resolve(path) for path in named), *heeded, *weight_files(config)]
 
 
 def cell_images(config: ClassifierConfig, workspace: Workspace, *, needs_test: bool = True) -> CellImages:
     """The manifest rows of a cell, checked; without test rows when they are not needed.
 
+    Images that are kept out go before so many of each class are taken: where the set holds more, others come instead.
+
     Raises:
         DataError: images are missing, of another split than their use allows, or descend from outside of training.
         DesignError: the generator saw more real images than the arm.
     """
     real, test_sha256 = read_real_images(workspace.resolve(MANIFEST), workspace.resolve(SPLIT), config.labels)
-    extra = [read_reviewed(workspace, path) for path in config.extra_manifests]
+    is_filtered = config.extra_review == "filtered"
+    extra = [
+        read_filtered(workspace, path) if is_filtered else read_manifest(workspace.resolve(path))
+        for path in config.extra_manifests
+    ]
     if config.extra_per_class:
         pairs = zip(extra, config.extra_per_class, strict=True)
         extra = [first_of_each_class(rows, count, config.generator_seed) for rows, count in pairs]

@@ -44,7 +44,7 @@ from tenfold.core.seeds import derive_seed, numpy_generator
 from tenfold.core.workspace import Workspace
 from tenfold.data.datasets import load_images
 from tenfold.data.manifest import read_manifest, select_images
-from tenfold.data.verdicts import REJECTED, read_reviewed, verdict_files
+from tenfold.data.verdicts import kept_out_files, read_filtered
 from tenfold.metrics.arrays import one_weighting
 from tenfold.metrics.calibration import fit_temperature, log_loss
 
@@ -70,7 +70,7 @@ def run(config: PredictorConfig, workspace: Workspace, executor: Executor, progr
     trained = read_run_record(cell).config
     extra = list(trained["extra_manifests"]) if not trained["train_ids"] else []
     heeds = trained.get("extra_review", "filtered") == "filtered"
-    others = [*map(workspace.resolve, extra), *(verdict_files(workspace, extra) if heeds else [])]
+    others = [*map(workspace.resolve, extra), *(kept_out_files(workspace, extra) if heeds else [])]
     others += [path for path in (workspace.resolve(INTAKE),) if path.is_file()]
     inputs = [cell / WEIGHTS, cell / "predictions.parquet", cell / "training.json", manifest_path, *others]
     folder = f"classifiers/{config.cell}/{SUBFOLDER}"
@@ -147,10 +147,10 @@ def write_record(folder: Path, record: PredictorRecord, reference: Reference) ->
 
 
 def _extra_rows(workspace: Workspace, manifests: list[str], heeds: bool) -> pd.DataFrame:
-    """What a classifier without real images learned from: neither quarantined nor, where it heeds them, rejected."""
-    rows = pd.concat([read_reviewed(workspace, path) for path in manifests], ignore_index=True)
-    is_out = rows["quarantine_reason"].notna() | ((rows["review"] == REJECTED).fillna(False) & heeds)
-    return rows[~is_out].reset_index(drop=True)
+    """What a classifier without real images learned from: neither quarantined nor, where it heeds reviews, kept out."""
+    tables = [read_filtered(workspace, path) if heeds else read_manifest(workspace.resolve(path)) for path in manifests]
+    rows = pd.concat(tables, ignore_index=True)
+    return rows[rows["quarantine_reason"].isna()].reset_index(drop=True)
 
 
 def _thinned(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -10,18 +10,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, StorageError
 from tenfold.core.workspace import Workspace
+from tenfold.data.image_bytes import image_bytes
 from tenfold.data.images import read_header
+from tenfold.data.manifest import labels_of, read_manifest
 from tenfold.review.apart import dashboard_apart
 from tenfold.review.config import ReviewConfig
-from tenfold.review.items import real_items
+from tenfold.review.guide_choice import kept_guides
+from tenfold.review.items import MANIFEST, real_items
 from tenfold.review.records import Item
-from tenfold.review.rubric import load_rubric
+from tenfold.review.rubric import load_placed_rubric
 from tenfold.review.run import dashboard
 from tenfold.review.store import Store
 from tenfold.review.web.context import PageSettings
-from tenfold.review.web.guides import guide_files
+from tenfold.review.web.guides import check_classes, guide_files
 from tenfold.review.web.images import THREADS, ImageFile, encode_view, read_verified
 from tenfold.review.web.security import Place
 
@@ -37,29 +40,35 @@ def page_settings(store: Store, workspace: Workspace, config: ReviewConfig, plac
     """The settings of the page that serves this store.
 
     Raises:
-        DataError: the rubric has a fault, or a guide image that it names is not there.
+        DataError: the rubric has a fault, names a class that the data does not have, or a guide image that is not
+            there.
     """
     items = store.items()
-    rubric = load_rubric(config.rubric)
+    rubric, tell = load_placed_rubric(config.rubric)
+    check_classes(rubric, _labels(workspace) | {item.label for item in items}, tell)
     side_px = view_side(items, workspace)
     folders = [workspace.path] if config.rubric is None else [Path(config.rubric).absolute().parent, workspace.path]
-    queued = {item.image_id for item in items}
     real = _real_images(workspace)
+    paths = {item.image_id: workspace.path / item.path for item in real}
+    chosen = {
+        label: [paths[image_id] for image_id in ids if image_id in paths]
+        for label, ids in kept_guides(workspace).shown.items()
+    }
+    guides = guide_files(rubric, folders, chosen, {item.sha256 for item in items}, tell)
 
     def figures() -> dict[str, Any]:
         made_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         is_large = len(items) > _MANY_IMAGES
-        made = dashboard_apart(workspace) if is_large else dashboard(store, config, workspace.root_seed)
+        made = dashboard_apart(workspace) if is_large else dashboard(store, config, workspace)
         return {"made_at": made_at, **made}
 
     return PageSettings(
         place=place,
         side_px=side_px,
         rubric=rubric,
-        review_name=config.name,
         rule=config.consensus,
         shows_class=config.shows_class,
-        guides=guide_files(rubric, folders, real, queued, workspace.root_seed),
+        guides=guides,
         real_images=lambda: real,
         figures=figures,
         tick_seconds=answer_tick(items, workspace, side_px),
@@ -75,7 +84,7 @@ def view_side(items: Sequence[Item], workspace: Workspace) -> int:
     sides = []
     for item in _some(items, "synthetic", _LOOKED_AT):
         try:
-            header = read_header(workspace.path / item.path)
+            header = read_header(image_bytes(workspace.path / item.path))
         except (DataError, OSError):
             continue  # shown as a fault when its turn comes
         sides.append(min(header.width_px, header.height_px))
@@ -109,7 +118,7 @@ def _view_seconds(items: Sequence[Item], workspace: Workspace, side_px: int) -> 
         try:
             data = read_verified(ImageFile(workspace.path / item.path, item.sha256))
             encode_view(data, side_px)
-        except DataError:
+        except (DataError, StorageError):
             continue
         found.setdefault(item.source, []).append(time.perf_counter() - began)
     return found
@@ -119,6 +128,11 @@ def _some(items: Sequence[Item], source: str, count: int) -> list[Item]:
     """At most `count` items of a source, spread evenly over the list."""
     fitting = [item for item in items if item.source == source]
     return fitting[:: -(-len(fitting) // count)] if fitting else []
+
+
+def _labels(workspace: Workspace) -> set[str]:
+    place = workspace.resolve(MANIFEST)
+    return set(labels_of(read_manifest(place))) if place.is_file() else set()
 
 
 def _real_images(workspace: Workspace) -> list[Item]:

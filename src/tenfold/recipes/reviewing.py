@@ -104,7 +104,7 @@ def order_review(folder: Path, settings: Sequence[str] = ()) -> ReviewOrder:
         WorkspaceError: there is no workspace.
         RecipeError, FaultsError: a setting is unknown or of a wrong type.
     """
-    from tenfold.review.run import review_settings
+    from tenfold.review.begun import review_settings
 
     workspace = Workspace.open(folder)
     begun = review_settings(workspace)
@@ -123,7 +123,8 @@ def serve_review(order: ReviewOrder, asked: Listening, on_ready: Callable[[Serve
         DataError: there is no synthetic set to review, or the rubric has a fault.
     """
     from tenfold.recipes.review_page import page_settings
-    from tenfold.review.run import SERVED, begin_review, refresh
+    from tenfold.review.run import begin_review, refresh
+    from tenfold.review.waiting import SERVED
     from tenfold.review.web.app import create_app
     from tenfold.review.web.server import bind, check_listening, link, page_address, place_of, serve
 
@@ -133,7 +134,7 @@ def serve_review(order: ReviewOrder, asked: Listening, on_ready: Callable[[Serve
         port = int(bound.getsockname()[1])
         address = page_address(asked, port)
         try:
-            with begin_review(order.config, workspace) as store:
+            with begin_review(order.config, workspace, changes_all=True) as store:
                 settings = page_settings(store, workspace, order.config, place_of(asked, port))
                 app = create_app(store, workspace, settings)
                 is_local = not (asked.is_remote or asked.is_behind_proxy)
@@ -158,7 +159,7 @@ def invite_reviewer(folder: Path, name: str, role: str | None, days: float, addr
         WorkspaceError, DataError: there is no workspace or review, or no name, role or time of this kind is allowed.
         InputError: the role is unknown, or the page was never served and no address is given.
     """
-    from tenfold.review.run import SERVED
+    from tenfold.review.waiting import SERVED
     from tenfold.review.web.server import link
 
     known = next((one for one in _ROLES if one == role), None)
@@ -195,23 +196,24 @@ def review_status(folder: Path) -> ReviewStatus:
 
 
 def export_review(folder: Path, to: Path | None) -> tuple[Path, tuple[str, ...]]:
-    """Write what was decided so far as tables and JSON; the folder and the names of its files.
+    """Write what was decided so far, of several reviews of the one begun last; the folder and the names of its files.
 
     Raises:
         WorkspaceError, DataError: there is no review.
         StorageError: the folder cannot be written.
     """
+    from tenfold.review.begun import review_settings, rubric_of
     from tenfold.review.export import Results, write_results
-    from tenfold.review.run import dashboard, gather, refresh, review_settings
+    from tenfold.review.run import figures_now, refresh
 
     workspace = Workspace.open(folder)
     config = review_settings(workspace) or ReviewConfig.model_validate({})
-    with _opened(workspace) as store:
-        gathered, decisions = gather(store, config), store.decisions()
-        contents = dashboard(store, config, workspace.root_seed)
     refresh(workspace)
+    with _opened(workspace) as store:
+        mine, contents = figures_now(store, config, workspace)
     target = workspace.resolve(EXPORT) if to is None else to
-    paths = write_results(workspace, target, Results(gathered.items, gathered.decided, decisions, contents))
+    results = Results(mine.items, mine.decided, mine.record, contents, rubric_of(config, workspace))
+    paths = write_results(workspace, target, results)
     return target, tuple(sorted(path.name for path in paths))
 
 

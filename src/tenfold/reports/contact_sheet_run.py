@@ -20,6 +20,7 @@ from tenfold.reports.contact_sheet import STRATEGY_NAMES, ContactSheet, choose_s
 from tenfold.reports.data_summary import MANIFEST
 from tenfold.reports.pictures import workspace_picture
 from tenfold.reports.templating import page_environment
+from tenfold.review.run import refresh
 
 STAGE = "gallery"
 
@@ -30,6 +31,7 @@ def run_gallery(config: GalleryConfig, workspace: Workspace, executor: Executor,
     Raises:
         DataError: there is no such set, or it is not finished.
     """
+    refresh(workspace)
     folder = workspace.resolve(f"synthetic/{config.name}")
     manifest = folder / "manifest.parquet"
     if not manifest.is_file():

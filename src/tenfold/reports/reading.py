@@ -17,7 +17,7 @@ from tenfold.data.verdicts import read_reviewed, verdict_files
 from tenfold.evaluation.contents import Evaluation
 from tenfold.reports.config import STUDY_RECIPE
 from tenfold.reports.data_summary import MANIFEST, QUARANTINE, SPLITS
-from tenfold.review.run import RESULTS
+from tenfold.review.run import result_summaries
 
 RECIPE = "recipe.yaml"
 
@@ -59,7 +59,7 @@ def report_inputs(workspace: Workspace, study: str) -> list[Path]:
         MANIFEST,
         SPLITS,
         QUARANTINE,
-        f"{RESULTS}/summary.json",
+        *result_summaries(workspace),
         recipe_name(workspace, study),
         *(f"synthetic/{name}/manifest.parquet" for name in _synthetic_sets(cells)),
     ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import read_json
 from tenfold.core.plain import from_plain
 from tenfold.core.workspace import Workspace
 from tenfold.evaluation.contents import Estimate
+from tenfold.reports import wording
 from tenfold.reports.figures import canvas, svg_text
 from tenfold.reports.palette import FAINT, INK
-from tenfold.review.coverage import Coverage, Goal
-from tenfold.review.run import RESULTS
+from tenfold.review.coverage import Coverage, Goal, WhyUnknown
+from tenfold.review.run import result_summaries
 from tenfold.review.shares import Figure
 from tenfold.review.summary import AcceptRow, ReasonRow, Summary
 
@@ -51,15 +53,16 @@ class GoalRow:
 
 @dataclass(frozen=True)
 class ReviewView:
-    """The review of a study's sets. `banner` says where nobody looked; None where people judged every image.
+    """The review of a study's sets. `banner` says what is not judged; None where nothing went on without people.
 
-    Reviewers are numbered, in the order of their invitations: the page names nobody.
+    Reviewers are numbered, in the order of their invitations: the page names nobody. `n_sources`: as in `Summary`.
     """
 
     sets: tuple[str, ...]
     rule: str
     banner: str | None
     n_images: int
+    n_sources: int
     n_real: int
     accepted: int
     rejected: int
@@ -76,6 +79,8 @@ class ReviewView:
     minutes: float
     minutes_per_accepted: Estimate
     goals: tuple[GoalRow, ...]
+    is_by_set: bool
+    """Whether each set has targets of its own."""
 
 
 def read_review(workspace: Workspace, sets: Collection[str]) -> ReviewView | None:
@@ -84,32 +89,32 @@ def read_review(workspace: Workspace, sets: Collection[str]) -> ReviewView | Non
     Raises:
         DataError: its summary is damaged or of another version.
     """
-    path = workspace.resolve(f"{RESULTS}/summary.json")
-    if not path.is_file():
+    found = result_summaries(workspace, sets)
+    if not found:
         return None
+    path = workspace.resolve(found[0])
     try:
         plain = read_json(path)
-        if not set(plain["facts"]["sets"]) & set(sets):
-            return None
         summary = from_plain(Summary, plain["summary"])
         coverage = from_plain(Coverage, plain["coverage"])
-        return review_view(summary, coverage, plain["facts"]["sets"], auto_accept=plain["facts"]["auto_accept"])
+        return review_view(summary, coverage, plain["facts"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"the review's summary is damaged or of another version: {type(error).__name__} {error}",
             where=str(path),
-            todo="Remove the folder review/results and run the recipe again; the decisions are kept elsewhere.",
+            todo=f"Remove the folder {path.parent} and run the recipe again; the decisions are kept elsewhere.",
         ) from error
 
 
-def review_view(summary: Summary, coverage: Coverage, sets: Iterable[str], *, auto_accept: bool) -> ReviewView:
-    """The figures of a review as the page shows them."""
+def review_view(summary: Summary, coverage: Coverage, facts: Mapping[str, Any]) -> ReviewView:
+    """The figures of a review as the page shows them; facts: those of its summary.json."""
     numbers = {reader.name: f"reviewer {number}" for number, reader in enumerate(summary.readers, 1)}
     return ReviewView(
-        sets=tuple(sets),
+        sets=tuple(facts["sets"]),
         rule=_RULES.get(summary.rule, summary.rule),
-        banner=_banner(summary, auto_accept=auto_accept),
+        banner=_banner(facts),
         n_images=summary.n_images,
+        n_sources=summary.n_sources,
         n_real=summary.n_real,
         accepted=summary.accepted,
         rejected=summary.rejected,
@@ -130,6 +135,7 @@ def review_view(summary: Summary, coverage: Coverage, sets: Iterable[str], *, au
         minutes=summary.effort.minutes,
         minutes_per_accepted=estimate(summary.effort.minutes_per_accepted),
         goals=tuple(_goal(goal) for goal in coverage.goals),
+        is_by_set=any(goal.set for goal in coverage.goals),
     )
 
 
@@ -160,15 +166,22 @@ def accept_rate_figure(rows: Iterable[Row]) -> str:
         return svg_text(figure)
 
 
-def _banner(summary: Summary, *, auto_accept: bool) -> str | None:
-    if not summary.undecided:
+def _banner(facts: Mapping[str, Any]) -> str | None:
+    """What was not judged when the run went on without people."""
+    if not facts["wait_bypassed"]:
         return None
-    whole = summary.undecided == summary.n_images
-    who = "Nobody looked at the synthetic images" if whole else (
-        f"Nobody looked at {summary.undecided:,} of the {summary.n_images:,} synthetic images"
-    )  # fmt: skip
-    why = "the run was told to go on without people (--auto-accept)" if auto_accept else "they were not decided"
-    return f"Unreviewed. {who} that classifiers learned from: {why}."
+    unlooked, disputed, count = facts["unlooked"], facts["disputed_open"], facts["n_images"]
+    parts = ["The run was told to go on without people (--auto-accept)."]
+    if unlooked == count:
+        parts.append("Nobody looked at the synthetic images that classifiers learned from.")
+    elif unlooked:
+        parts.append(f"Nobody looked at {unlooked:,} of the {count:,} synthetic images that classifiers learned from.")
+    if disputed:
+        parts.append(f"On {wording.counted(disputed, 'image')} reviewers differ, and nobody settled it: kept out.")
+    if not unlooked and facts["reviewers_finished"] < facts["reviewers_needed"]:
+        needed = wording.counted(facts["reviewers_needed"], "reviewer")
+        parts.append(f"{facts['reviewers_finished']:,} of the {needed} asked for had finished.")
+    return " ".join(["Unreviewed." if unlooked else "Not fully reviewed.", *parts])
 
 
 def _accepted(group: str, rows: Iterable[AcceptRow]) -> list[Row]:
@@ -188,7 +201,8 @@ def _told(summary: Summary, numbers: Mapping[str, str]) -> Iterable[Row]:
     for name, row in rows if len(found.by_reviewer) > 1 else rows[:1]:
         yield Row("synthetic images called generated", name, estimate(row.synthetic_told))
         yield Row("real images called real", name, estimate(row.real_told))
-        yield Row("right on average (50 %: cannot tell)", name, estimate(row.balanced))
+        both = f"{row.synthetic_told.n_images:,} synthetic and {row.real_told.n_images:,} real images"
+        yield Row("right on average (50 %: cannot tell)", f"{name}, {both}", estimate(row.balanced))
 
 
 def _agreement(summary: Summary, numbers: Mapping[str, str]) -> Iterable[Row]:
@@ -200,9 +214,19 @@ def _agreement(summary: Summary, numbers: Mapping[str, str]) -> Iterable[Row]:
         names = f"{numbers.get(pair.first, pair.first)} and {numbers.get(pair.second, pair.second)} (Cohen)"
         if pair.cohen_kappa.n_images:
             yield Row("kappa", names, estimate(pair.cohen_kappa))
-    if found.within_together.percent.value is not None:
-        yield Row("percent", "one reviewer, second look as the first", estimate(found.within_together.percent))
-        yield Row("kappa", "one reviewer, second look and first (Cohen)", estimate(found.within_together.cohen_kappa))
+    together = found.within_together
+    if together.percent.value is not None:
+        yield Row("percent", "second look as the first, all reviewers", estimate(together.percent))
+        yield Row("kappa", "second look and first, each reviewer's own chance", estimate(together.cohen_kappa))
+    for own in found.within if len(found.within) > 1 else ():
+        yield Row("kappa", f"second look and first, {numbers.get(own.first, own.first)}", estimate(own.cohen_kappa))
+
+
+_UNKNOWN: Mapping[WhyUnknown, str] = {
+    "none_asked": "not known: no image was asked for it",
+    "none_decided": "not known: none is decided",
+    "none_accepted": "not known: none was accepted",
+}
 
 
 def _goal(goal: Goal) -> GoalRow:
@@ -210,8 +234,7 @@ def _goal(goal: Goal) -> GoalRow:
     if not goal.missing:
         words = "reached"
     elif goal.to_draw is None:
-        words = "not known: none was accepted" if goal.accept_rate.n_images else "not known: none is decided"
+        words = _UNKNOWN[goal.why_unknown]
     else:
-        most = "more" if goal.to_draw_high is None else f"{goal.to_draw_high:,}"
-        words = f"about {goal.to_draw:,} ({goal.to_draw_low:,} to {most})"
-    return GoalRow(name, goal.wanted, goal.accepted, words)
+        words = f"about {goal.to_draw:,} ({goal.to_draw_low:,} to {goal.to_draw_high:,})"
+    return GoalRow(f"{name}, set {goal.set}" if goal.set else name, goal.wanted, goal.accepted, words)

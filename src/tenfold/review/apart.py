@@ -10,8 +10,9 @@ from typing import Any
 
 from tenfold.core.errors import TenfoldError
 from tenfold.core.workspace import Workspace
+from tenfold.review.begun import review_settings
 from tenfold.review.config import ReviewConfig
-from tenfold.review.run import dashboard, review_settings
+from tenfold.review.run import dashboard
 from tenfold.review.store import DATABASE, Store
 
 _LOWER_PRIORITY = 10
@@ -23,7 +24,7 @@ def dashboard_apart(workspace: Workspace) -> dict[str, Any]:
     Raises:
         TenfoldError: the figures cannot be made.
     """
-    command = [sys.executable, "-m", __name__, str(workspace.path)]
+    command = [sys.executable, "-P", "-m", __name__, str(workspace.path)]  # -P: no module of the current folder
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TenfoldError(
@@ -40,7 +41,7 @@ def main(folder: str) -> None:
     workspace = Workspace.open(folder)
     config = review_settings(workspace) or ReviewConfig.model_validate({})
     with Store.open(workspace.resolve(DATABASE)) as store:
-        print(json.dumps(dashboard(store, config, workspace.root_seed)))
+        print(json.dumps(dashboard(store, config, workspace)))
 
 
 if __name__ == "__main__":

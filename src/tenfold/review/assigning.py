@@ -17,15 +17,16 @@ SLICE = 5000
 _NEW_SLOT = "INSERT INTO slot (opaque, reviewer_id, item_id, kind, position)"
 
 _ADJUDICATED = """
-    SELECT reviewer.name, item.image_id FROM slot
+    SELECT reviewer.name, item.plan_key FROM slot
     JOIN reviewer ON reviewer.id = slot.reviewer_id JOIN item ON item.id = slot.item_id
     WHERE slot.kind = 'adjudication'
 """
 
-# Leads where there is no adjudicator (`min` by the alphabet).
+# Leads only where no adjudicator is invited.
 _ADJUDICATORS = """
-    SELECT id, name FROM reviewer WHERE revoked_at IS NULL AND role = (
-        SELECT min(role) FROM reviewer WHERE revoked_at IS NULL AND role IN ('adjudicator', 'lead'))
+    SELECT id, name FROM reviewer WHERE revoked_at IS NULL AND role = CASE
+        WHEN EXISTS (SELECT 1 FROM reviewer WHERE revoked_at IS NULL AND role = 'adjudicator') THEN 'adjudicator'
+        ELSE 'lead' END
 """
 
 NewSlot = tuple[str, int, int, str, int]
@@ -56,19 +57,21 @@ class Change:
 def basis(connection: sqlite3.Connection, settings: QueueSettings) -> tuple[object, ...]:
     """What a plan depends on, but for what is shown meanwhile."""
     people = connection.execute("SELECT id, role, revoked_at IS NULL FROM reviewer ORDER BY id").fetchall()
-    count = connection.execute("SELECT count(*) FROM item").fetchone()[0]
-    return (settings, plan_version(connection), count, tuple(tuple(row) for row in people))
+    count = connection.execute("SELECT count(*), sum(id * is_current) FROM item").fetchone()
+    return (settings, plan_version(connection), tuple(count), tuple(tuple(row) for row in people))
 
 
 def draft(connection: sqlite3.Connection, settings: QueueSettings, secret: bytes) -> Change:
     """The change that the present images and reviewers ask for; what was seen stays where it is. Writes nothing."""
-    item_ids = {row["image_id"]: row["id"] for row in connection.execute("SELECT image_id, id FROM item")}
+    rows = connection.execute("SELECT plan_key, id, is_current FROM item").fetchall()
+    item_ids = {row["plan_key"]: row["id"] for row in rows}
+    wanted = [row["plan_key"] for row in rows if row["is_current"]]
     reviewers = {
         row["name"]: row["id"]
         for row in connection.execute("SELECT name, id FROM reviewer WHERE role = 'reviewer' AND revoked_at IS NULL")
     }
     kept = {name: _seen(connection, reviewer_id) for name, reviewer_id in reviewers.items()}
-    planned = plan_queue(item_ids, list(reviewers), settings, kept, _decided_by_others(connection, reviewers.values()))
+    planned = plan_queue(wanted, list(reviewers), settings, kept, _decided_by_others(connection, reviewers.values()))
     early: list[NewSlot] = []
     new: list[NewSlot] = []
     gone = [(row["id"], row["reviewer_id"]) for row in connection.execute(
@@ -136,7 +139,7 @@ def plan_adjudication(connection: sqlite3.Connection, settings: QueueSettings, s
     for image_id, reviewer_id in pairs:
         slot = PlannedSlot(image_id, "adjudication")
         connection.execute(
-            f"{_NEW_SLOT} SELECT ?, ?, id, ?, ? FROM item WHERE image_id = ?",
+            f"{_NEW_SLOT} SELECT ?, ?, id, ?, ? FROM item WHERE plan_key = ?",
             (_opaque(secret, reviewer_id, slot), reviewer_id, slot.kind, ends.get(reviewer_id, 0), image_id),
         )
         ends[reviewer_id] = ends.get(reviewer_id, 0) + 1
@@ -145,7 +148,7 @@ def plan_adjudication(connection: sqlite3.Connection, settings: QueueSettings, s
 
 def undealt(connection: sqlite3.Connection, settings: QueueSettings) -> list[tuple[str, int]]:
     """Disputed images that no active adjudicator has yet, each with the reviewer id of the one who is to have it."""
-    waiting = disputed(connection)
+    waiting = disputed(connection, "plan_key") if settings.has_adjudication else []
     if not waiting:
         return []
     adjudicators = {row["name"]: row["id"] for row in connection.execute(_ADJUDICATORS)}
@@ -153,7 +156,7 @@ def undealt(connection: sqlite3.Connection, settings: QueueSettings) -> list[tup
     given = set()
     for row in connection.execute(f"{_ADJUDICATED} AND reviewer.id IN (SELECT id FROM ({_ADJUDICATORS}))"):
         burden[row["name"]] += 1
-        given.add(row["image_id"])
+        given.add(row["plan_key"])
     waiting = [image_id for image_id in waiting if image_id not in given]
     return [(image_id, adjudicators[name]) for image_id, name in deal_disputed(waiting, burden, settings.seed)]
 
@@ -168,22 +171,22 @@ def _present(connection: sqlite3.Connection, reviewer_id: int) -> dict[tuple[int
 
 def _seen(connection: sqlite3.Connection, reviewer_id: int) -> list[PlannedSlot]:
     rows = connection.execute(
-        "SELECT item.image_id, slot.kind FROM served JOIN slot ON slot.id = served.slot_id "
+        "SELECT item.plan_key, slot.kind FROM served JOIN slot ON slot.id = served.slot_id "
         "JOIN item ON item.id = slot.item_id WHERE slot.reviewer_id = ? AND slot.kind <> 'adjudication' "
         "ORDER BY slot.position",
         (reviewer_id,),
     )
-    return [PlannedSlot(image_id, kind) for image_id, kind in rows]
+    return [PlannedSlot(key, kind) for key, kind in rows]
 
 
 def _decided_by_others(connection: sqlite3.Connection, active: Iterable[int]) -> set[str]:
     """Images that reviewers who have left decided."""
     rows = connection.execute(
-        "SELECT item.image_id, slot.reviewer_id FROM standing JOIN slot ON slot.id = standing.slot_id "
+        "SELECT item.plan_key, slot.reviewer_id FROM standing JOIN slot ON slot.id = standing.slot_id "
         "JOIN item ON item.id = slot.item_id WHERE slot.kind = 'first'"
     )
     present = set(active)
-    return {image_id for image_id, reviewer_id in rows if reviewer_id not in present}
+    return {key for key, reviewer_id in rows if reviewer_id not in present}
 
 
 def _opaque(secret: bytes, reviewer_id: int, slot: PlannedSlot) -> str:

@@ -18,6 +18,11 @@ class ReviewTargets(StageConfig):
     per_class: dict[str, NonNegativeInt] = Field(default_factory=dict, description="accepted images by class")
     per_severity: NonNegativeInt = Field(default=0, description="accepted images of every severity level that occurs")
     per_skin_type: NonNegativeInt = Field(default=0, description="accepted images of every skin type group that occurs")
+    scope: Literal["all_sets", "each_set"] = Field(
+        default="all_sets",
+        description="all_sets: of all sets of the review together; each_set: of each, as each repetition of a study "
+        "learns from a set of its own",
+    )
 
 
 class ReviewConfig(StageConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from tenfold.review.tables import typed_table
 _COLUMNS = {
     "image_id": "string", "sha256": "string", "set": "string", "label": "string", "verdict": "string",
     "rule": "string", "n_reviewers": "Int64", "n_accept": "Int64", "n_reject": "Int64", "reasons": "string",
-    "is_disputed": "boolean", "is_adjudicated": "boolean", "is_faulty": "boolean",
+    "is_disputed": "boolean", "is_adjudicated": "boolean", "is_faulty": "boolean", "is_kept_out": "boolean",
 }  # fmt: skip
 
 Rule = Literal["any_reject", "majority", "adjudicated"]
@@ -27,7 +27,8 @@ Rule = Literal["any_reject", "majority", "adjudicated"]
 class Consensus:
     """What was decided of one synthetic image. `reasons`: for rejecting it, each as often as it was given.
 
-    `is_disputed`: its reviewers disagreed at their first look; `is_faulty`: its file could not be shown.
+    `is_disputed`: its reviewers disagreed at their first look; `is_faulty`: its file cannot be shown; `is_kept_out`: no
+    classifier learns from it, as it is rejected or faulty, or a rejection stands that nobody has settled.
     """
 
     image_id: str
@@ -43,21 +44,39 @@ class Consensus:
     is_disputed: bool
     is_adjudicated: bool
     is_faulty: bool
+    is_kept_out: bool = False
 
 
 def decide(
-    items: Sequence[Item], judgements: Sequence[Judgement], rule: Rule, faulty: Collection[str] = ()
+    items: Sequence[Item],
+    judgements: Sequence[Judgement],
+    rule: Rule,
+    faulty: Collection[str] = (),
+    rejected_before: Collection[str] = (),
 ) -> list[Consensus]:
     """The verdict on every synthetic item, in the items' order.
 
     Every reviewer counts once, with the first look; repeats tell of the reviewer, not of the image. any_reject: one
-    reject rejects. majority: more accepts than rejects accept, a tie rejects. adjudicated: what all say, else what the
-    adjudicator says, and unreviewed until then. An image that could not be shown is rejected.
+    reject rejects, also one at a second look. majority: more accepts than rejects accept, a tie rejects. adjudicated:
+    what all say, else what the adjudicator says, and unreviewed until then: kept out, as a rejection stands.
+
+    Args:
+        faulty: images that cannot be shown: kept out, which is nobody's rejection.
+        rejected_before: images that were drawn anew, and rejected before: kept out until the new ones are judged.
     """
     looks, words = _first_looks(judgements), _adjudications(judgements)
-    unshown = set(faulty)
+    counted = _with_second_thoughts(looks, judgements) if rule == "any_reject" else looks
+    unshown, before = set(faulty), set(rejected_before)
     return [
-        _decided(item, looks.get(item.image_id, []), words.get(item.image_id), rule, is_faulty=item.image_id in unshown)
+        _decided(
+            item,
+            counted.get(item.image_id, []),
+            words.get(item.image_id) if is_split(looks.get(item.image_id, [])) else None,
+            rule,
+            is_disputed=is_split(looks.get(item.image_id, [])),
+            is_faulty=item.image_id in unshown,
+            was_rejected=item.image_id in before,
+        )
         for item in items
         if item.source == "synthetic"
     ]
@@ -66,16 +85,6 @@ def decide(
 def is_split(judgements: Sequence[Judgement]) -> bool:
     """Whether these first looks at one image disagree."""
     return len({one.verdict for one in judgements}) > 1
-
-
-def undecided_disputes(items: Sequence[Item], judgements: Sequence[Judgement]) -> list[str]:
-    """Ids of the synthetic images on which reviewers disagree and no adjudicator has spoken, in the items' order."""
-    looks, words = _first_looks(judgements), _adjudications(judgements)
-    return [
-        item.image_id
-        for item in items
-        if item.source == "synthetic" and item.image_id not in words and is_split(looks.get(item.image_id, []))
-    ]
 
 
 def common_answer(judgements: Sequence[Judgement], question: str) -> str | None:
@@ -97,11 +106,22 @@ def consensus_table(decided: Sequence[Consensus]) -> pd.DataFrame:
 
 
 def _decided(
-    item: Item, looks: Sequence[Judgement], word: Judgement | None, rule: Rule, *, is_faulty: bool
+    item: Item,
+    looks: Sequence[Judgement],
+    word: Judgement | None,
+    rule: Rule,
+    *,
+    is_disputed: bool,
+    is_faulty: bool,
+    was_rejected: bool,
 ) -> Consensus:
+    """`word`: an adjudicator's, where the reviewers differ."""
     counts = Counter[str](one.verdict for one in looks)
     counted = [*looks, word] if word is not None and rule == "adjudicated" else looks
-    verdict: Review = REJECTED if is_faulty else _verdict(counts, word, rule)
+    verdict = _verdict(counts, word, rule)
+    if is_faulty and verdict == ACCEPTED:
+        verdict = UNREVIEWED
+    is_open = verdict == UNREVIEWED and (is_faulty or was_rejected or counts["reject"] > 0)
     return Consensus(
         image_id=item.image_id,
         sha256=item.sha256,
@@ -113,9 +133,10 @@ def _decided(
         n_accept=counts["accept"],
         n_reject=counts["reject"],
         reasons=tuple(reason for one in counted if one.verdict == "reject" for reason in one.reasons),
-        is_disputed=is_split(looks),
+        is_disputed=is_disputed,
         is_adjudicated=word is not None and rule == "adjudicated",
         is_faulty=is_faulty,
+        is_kept_out=is_open or verdict == REJECTED,
     )
 
 
@@ -139,6 +160,19 @@ def _first_looks(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
     for one in sorted(judgements, key=lambda one: one.number):
         if one.kind == "first":
             found.setdefault(one.image_id, {}).setdefault(one.reviewer, one)
+    return {image_id: list(by_reviewer.values()) for image_id, by_reviewer in found.items()}
+
+
+def _with_second_thoughts(
+    looks: Mapping[str, Sequence[Judgement]], judgements: Sequence[Judgement]
+) -> dict[str, list[Judgement]]:
+    """The first looks, with a reviewer's rejection at a second look in the place of the first."""
+    found = {image_id: {one.reviewer: one for one in own} for image_id, own in looks.items()}
+    for one in sorted(judgements, key=lambda one: one.number):
+        if one.kind == "repeat" and one.verdict == "reject":
+            own = found.setdefault(one.image_id, {})
+            if one.reviewer not in own or own[one.reviewer].verdict != "reject":
+                own[one.reviewer] = one
     return {image_id: list(by_reviewer.values()) for image_id, by_reviewer in found.items()}
 
 

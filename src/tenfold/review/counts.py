@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from typing import Literal
 
-from tenfold.review.records import Progress, Queue
+from tenfold.review.records import Progress, Queue, Reviewer, Share
 
 PLAN_VERSION = "plan_version"
 """Of `meta`: grows whenever queues were planned anew."""
@@ -62,13 +65,42 @@ def plan_version(connection: sqlite3.Connection) -> int:
     return int(row["value"]) if row else 0
 
 
-def disputed(connection: sqlite3.Connection) -> list[str]:
-    """Images that wait for an adjudicator's word: first judgements differ, and no adjudicator's stands."""
+def disputed(connection: sqlite3.Connection, name: Literal["image_id", "plan_key"] = "image_id") -> list[str]:
+    """Synthetic images that wait for an adjudicator's word: first judgements differ, and no adjudicator's stands."""
     rows = connection.execute(
-        "SELECT image_id FROM item WHERE id IN (SELECT item_id FROM opinion "
-        "WHERE accepted > 0 AND rejected > 0 AND words = 0) ORDER BY image_id"
+        f"SELECT {name} AS name FROM item WHERE is_current AND source = 'synthetic' AND id IN (SELECT item_id "
+        "FROM opinion WHERE accepted > 0 AND rejected > 0 AND words = 0) ORDER BY 1"
     )
-    return [row["image_id"] for row in rows]
+    return [row["name"] for row in rows]
+
+
+def rejected_before(connection: sqlite3.Connection) -> set[str]:
+    """Images of which somebody rejected what was drawn before."""
+    rows = connection.execute(
+        "SELECT image_id FROM item JOIN opinion ON opinion.item_id = item.id WHERE NOT is_current AND rejected > 0"
+    )
+    return {row["image_id"] for row in rows}
+
+
+def shares(
+    connection: sqlite3.Connection, people: Iterable[Reviewer], image_ids: Collection[str] | None
+) -> list[Share]:
+    """What each person has of these images, None: of all; adjudication apart."""
+    found: dict[int, Counter[str]] = defaultdict(Counter)
+    for row in connection.execute(
+        "SELECT slot.reviewer_id, item.image_id, slot.is_open, standing.slot_id IS NOT NULL AS is_decided FROM slot "
+        "JOIN item ON item.id = slot.item_id LEFT JOIN standing ON standing.slot_id = slot.id "
+        "WHERE slot.kind <> 'adjudication' AND item.is_current"
+    ):
+        if image_ids is None or row["image_id"] in image_ids:
+            state = "decided" if row["is_decided"] else "open" if row["is_open"] else "faulty"
+            found[row["reviewer_id"]][state] += 1
+    left = dict(connection.execute("SELECT id, open_when_revoked FROM reviewer").fetchall())
+    return [
+        Share(one, own.total(), own["decided"], own["faulty"], own["open"], taken_away=left[one.id] or 0)
+        for one in people
+        for own in (found[one.id],)
+    ]
 
 
 def agree(connection: sqlite3.Connection) -> bool:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tenfold.data.manifest import SKIN_TYPE_GROUPS
+from tenfold.data.verdicts import ACCEPTED, REJECTED, UNREVIEWED
+from tenfold.metrics.proportions import trials_for
 from tenfold.review.consensus import Consensus
 from tenfold.review.records import Item
-from tenfold.review.shares import Figure, wilson_share
+from tenfold.review.shares import Counted, Figure, counted, share_of
 
 NOT_TOLD = "not told"
+Thing = TypeVar("Thing")
 GoalKind = Literal["total", "class", "severity", "skin_type"]
+WhyUnknown = Literal["", "none_asked", "none_decided", "none_accepted"]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Accepted images wanted: in all, by class, and of every severity level and skin type group; 0 or none: any."""
+    """Accepted images wanted: in all, by class, and of every severity level and skin type group; 0 or none: any.
+
+    `scope`: of all sets of the review together, or of each of them (each repetition of a study learns from its own).
+    """
 
     total: int = 0
     per_class: Mapping[str, int] = field(default_factory=dict)
     per_severity: int = 0
     per_skin_type: int = 0
+    scope: Literal["all_sets", "each_set"] = "all_sets"
 
 
 @dataclass(frozen=True)
@@ -41,39 +48,45 @@ class Tally:
 
 @dataclass(frozen=True)
 class Goal:
-    """One target: what is accepted, what is missing, and how many images to draw for it at the accept rate seen.
+    """One target: what is accepted, what is missing, and how many images to draw for it.
 
-    `to_draw` counts on what is still undecided at the same rate; its range goes by the rate's interval. None where
-    nothing was decided or accepted yet, so that no rate is known.
+    `set`: the set it is counted in, "" for all together. `yield_rate`: of the decided images that were asked to be of
+    this value, the share that was accepted as such (of all decided ones where no image was asked for any severity).
+    `undecided`: images that may still fill it. `to_draw`: so many more asked for this value reach the target with a
+    probability of one half; `to_draw_low` and `to_draw_high` with 2.5 and 97.5 %: what is not known of the rate and
+    chance itself are both in it, and the undecided ones count. None where `why_unknown` says why nobody can know.
     """
 
     kind: GoalKind
     value: str
+    set: str
     wanted: int
     accepted: int
     undecided: int
     missing: int
-    accept_rate: Figure
+    yield_rate: Figure
     to_draw: int | None
     to_draw_low: int | None
     to_draw_high: int | None
+    why_unknown: WhyUnknown
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The tally, and the targets with those most wanting first. `advice` says in words what to draw more of."""
+    """The tally, and the targets with those most wanting first."""
 
     rows: tuple[Tally, ...]
     goals: tuple[Goal, ...]
     accepted: int
     rejected: int
     undecided: int
-    advice: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Counted:
-    label: str
+class _Image:
+    """A synthetic image; `seen`: its severity as reviewers named it, `severity`: that, or else what was asked for."""
+
+    item: Item
     severity: str
     skin_type_group: str
     verdict: str
@@ -85,32 +98,34 @@ def tally(
     targets: Targets,
     severities: Mapping[str, str | None],
     levels: Sequence[str] = (),
+    sets: Mapping[str, Collection[str]] | None = None,
 ) -> Coverage:
     """Coverage of the synthetic images.
 
-    severities: by image id what reviewers saw, or where they said nothing what was asked for; levels: severity levels
-    that count even where no image has them.
+    severities: by image id what reviewers saw, None where they cannot tell, absent where they said nothing (what was
+    asked for counts then); levels: severity levels that count even where no image has them; sets: the ids that
+    each set holds, of which several can share an image (None: each image is in its own alone).
     """
     by_id = {item.image_id: item for item in items}
-    counted = [
-        _Counted(
-            label=one.label,
-            severity=severities.get(one.image_id) or NOT_TOLD,
-            skin_type_group=skin_group(by_id[one.image_id]),
-            verdict=one.verdict,
-        )
-        for one in decided
-    ]
-    cells = Counter(counted)
-    keys = sorted({(one.label, one.severity, one.skin_type_group) for one in counted})
-    rows = tuple(
-        Tally(*key, *(cells[_Counted(*key, verdict)] for verdict in ("accepted", "rejected", "unreviewed")))
-        for key in keys
-    )
-    goals = sorted(_goals(counted, targets, levels), key=lambda goal: -goal.missing)
-    whole = Counter(one.verdict for one in counted)
-    advice = tuple(_advice(goal) for goal in goals if goal.missing)
-    return Coverage(rows, tuple(goals), whole["accepted"], whole["rejected"], whole["unreviewed"], advice)
+    images = []
+    for one in decided:
+        item = by_id[one.image_id]
+        severity = severities.get(item.image_id, item.severity) or NOT_TOLD
+        images.append(_Image(item, severity, skin_group(item), one.verdict))
+    cells = Counter((one.item.label, one.severity, one.skin_type_group, one.verdict) for one in images)
+    keys = sorted({key[:3] for key in cells})
+    rows = tuple(Tally(*key, *(cells[*key, verdict] for verdict in (ACCEPTED, REJECTED, UNREVIEWED))) for key in keys)
+    goals = sorted(_goals(images, targets, levels, sets), key=lambda goal: -goal.missing)
+    whole = Counter(one.verdict for one in images)
+    return Coverage(rows, tuple(goals), whole[ACCEPTED], whole[REJECTED], whole[UNREVIEWED])
+
+
+def by_set(images: Sequence[tuple[Item, Thing]], sets: Mapping[str, Collection[str]] | None) -> dict[str, list[Thing]]:
+    """What belongs to the images of each set, in the order of names; a shared image is in each of its sets."""
+    if sets is None:
+        sets = {name: {item.image_id for item, _ in images if item.set == name} for name in {i.set for i, _ in images}}
+    members = {name: set(ids) for name, ids in sorted(sets.items())}
+    return {name: [thing for item, thing in images if item.image_id in ids] for name, ids in members.items()}
 
 
 def skin_group(item: Item) -> str:
@@ -120,48 +135,75 @@ def skin_group(item: Item) -> str:
     return SKIN_TYPE_GROUPS.get(item.skin_type, NOT_TOLD) if item.skin_type is not None else NOT_TOLD
 
 
-def _goals(counted: Sequence[_Counted], targets: Targets, levels: Sequence[str]) -> Iterable[Goal]:
+@dataclass(frozen=True)
+class _Aim:
+    """A target: which accepted images count towards it, and which images were asked for it."""
+
+    kind: GoalKind
+    value: str
+    wanted: int
+    counts: Callable[[_Image], bool]
+    was_asked: Callable[[_Image], bool]
+
+
+def _goals(
+    images: Sequence[_Image], targets: Targets, levels: Sequence[str], sets: Mapping[str, Collection[str]] | None
+) -> Iterator[Goal]:
+    is_each = targets.scope == "each_set"
+    groups = by_set([(one.item, one) for one in images], sets) if is_each else {"": list(images)}
+    for name, own in groups.items():
+        for aim in _aims(own, targets, levels):
+            yield _goal(aim, name, own)
+
+
+def _aims(images: Sequence[_Image], targets: Targets, levels: Sequence[str]) -> Iterator[_Aim]:
+    """Classes and skin types count as asked for; of severity reviewers have their own word."""
     if targets.total:
-        yield _goal("total", "all", targets.total, counted)
+        yield _Aim("total", "all", targets.total, _any, _any)
     for label, wanted in sorted(targets.per_class.items()):
         if wanted:
-            yield _goal("class", label, wanted, [one for one in counted if one.label == label])
-    by: list[tuple[GoalKind, int, Callable[[_Counted], str], Sequence[str]]] = [
-        ("severity", targets.per_severity, lambda one: one.severity, levels),
-        ("skin_type", targets.per_skin_type, lambda one: one.skin_type_group, ()),
-    ]
-    for kind, wanted, value_of, always in by:
-        if wanted:
-            values = {value_of(one) for one in counted} - {NOT_TOLD} | set(always)
-            for value in sorted(values):
-                yield _goal(kind, value, wanted, [one for one in counted if value_of(one) == value])
+            is_of = _is(lambda one: one.item.label, label)
+            yield _Aim("class", label, wanted, is_of, is_of)
+    if targets.per_severity:
+        no_severity_asked = not any(one.item.severity for one in images)
+        for level in sorted({one.severity for one in images} - {NOT_TOLD} | set(levels)):
+            was_asked = _any if no_severity_asked else _is(lambda one: one.item.severity, level)
+            yield _Aim("severity", level, targets.per_severity, _is(lambda one: one.severity, level), was_asked)
+    if targets.per_skin_type:
+        for group in sorted({one.skin_type_group for one in images} - {NOT_TOLD}):
+            is_of = _is(lambda one: one.skin_type_group, group)
+            yield _Aim("skin_type", group, targets.per_skin_type, is_of, is_of)
 
 
-def _goal(kind: GoalKind, value: str, wanted: int, counted: Sequence[_Counted]) -> Goal:
-    found = Counter(one.verdict for one in counted)
-    accepted, undecided = found["accepted"], found["unreviewed"]
-    rate = wilson_share(accepted, accepted + found["rejected"])
-    missing = max(0, wanted - accepted)
-    fewest, expected, most = (_to_draw(missing, undecided, share) for share in (rate.high, rate.value, rate.low))
-    return Goal(kind, value, wanted, accepted, undecided, missing, rate, expected, fewest, most)
+def _any(_one: _Image) -> bool:
+    return True
 
 
-def _to_draw(missing: int, undecided: int, rate: float | None) -> int | None:
+def _is(value_of: Callable[[_Image], str | None], value: str) -> Callable[[_Image], bool]:
+    return lambda one: value_of(one) == value
+
+
+def _goal(aim: _Aim, name: str, images: Sequence[_Image]) -> Goal:
+    asked = [one for one in images if aim.was_asked(one)]
+    outcomes = [(one.item, one.verdict == ACCEPTED and aim.counts(one)) for one in asked if one.verdict != UNREVIEWED]
+    found, undecided = counted(outcomes), len(asked) - len(outcomes)
+    accepted = sum(one.verdict == ACCEPTED and aim.counts(one) for one in images)
+    missing = max(0, aim.wanted - accepted)
+    why: WhyUnknown = ""
+    expected, fewest, most = (_draws(found, missing, undecided, chance) for chance in (0.5, 0.025, 0.975))
+    if expected is None:
+        why = "none_accepted" if outcomes else "none_decided" if asked else "none_asked"
+    share = share_of(outcomes)
+    return Goal(
+        aim.kind, aim.value, name, aim.wanted, accepted, undecided, missing, share, expected, fewest, most, why
+    )  # fmt: skip
+
+
+def _draws(found: Counted, missing: int, undecided: int, chance: float) -> int | None:
+    """More images that bring what is missing with this probability; of one source they tell less of the rate."""
     if not missing:
         return 0
-    if not rate:
+    if not found.part:
         return None
-    return max(0, math.ceil(round(missing / rate - undecided, 9)))
-
-
-def _advice(goal: Goal) -> str:
-    name = {"total": "images", "class": goal.value, "severity": f"severity {goal.value}",
-            "skin_type": f"skin type {goal.value}"}[goal.kind]  # fmt: skip
-    have = f"{name}: {goal.accepted:,} of {goal.wanted:,} accepted"
-    if goal.to_draw == 0:
-        return f"{have}; the {goal.undecided:,} undecided ones should do at the accept rate so far."
-    if goal.to_draw is None:
-        why = "none was accepted" if goal.accept_rate.n_images else "none is decided"
-        return f"{have}; {goal.missing:,} are missing, and as {why} so far nobody can say how many to draw."
-    most = f"{goal.to_draw_low:,} to {goal.to_draw_high:,}" if goal.to_draw_high is not None else "at least that"
-    return f"{have}; draw about {goal.to_draw:,} more ({most})."
+    part, whole = (number * found.effective / found.whole for number in (found.part, found.whole))
+    return max(0, trials_for(missing, part, whole, chance) - undecided)

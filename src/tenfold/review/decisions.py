@@ -18,7 +18,7 @@ _LONGEST_CLIENT_TIME = 40
 _JUDGEMENT = """
     SELECT decision.id AS number, decision.client_id, reviewer.name AS reviewer, reviewer.role, item.image_id,
         slot.kind, slot.position, decision.verdict, decision.reasons, decision.answers, decision.comment,
-        decision.seconds, decision.client_time, decision.server_time, decision.undoes
+        decision.seconds, decision.client_time, decision.server_time, decision.undoes, item.sha256
     FROM {source}
     JOIN reviewer ON reviewer.id = slot.reviewer_id
 """
@@ -85,10 +85,10 @@ def all_decisions(connection: sqlite3.Connection) -> list[Judgement]:
 
 
 def standing_decisions(connection: sqlite3.Connection, image_id: str | None = None) -> list[Judgement]:
-    """The decision that stands for each slot, in the order of arrival; of one image, or of all."""
+    """The decision that stands for each slot, in the order of arrival; of one image, or of all, as they are now."""
     if image_id is None:
-        return _read(connection, _JUDGEMENT.format(source=_STANDING) + " ORDER BY decision.id")
-    text = _JUDGEMENT.format(source=_OF_IMAGE) + " WHERE item.image_id = ? ORDER BY decision.id"
+        return _read(connection, _JUDGEMENT.format(source=_STANDING) + " WHERE item.is_current ORDER BY decision.id")
+    text = _JUDGEMENT.format(source=_OF_IMAGE) + " WHERE item.image_id = ? AND item.is_current ORDER BY decision.id"
     return _read(connection, text, image_id)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tenfold.data.verdicts import ACCEPTED, UNREVIEWED
 from tenfold.metrics.agreement import image_draws
 from tenfold.metrics.arrays import FloatArray, divide
 from tenfold.review.consensus import Consensus
-from tenfold.review.records import Judgement
-from tenfold.review.shares import Figure
+from tenfold.review.records import Item, Judgement
+from tenfold.review.shares import Figure, source_of
 
 LONGEST_SECONDS = 300.0
 """A longer time on one image was a break: it counts as this much."""
@@ -20,9 +21,10 @@ LONGEST_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Effort:
-    """`minutes`: of all judgements that stand, on real images and repeats too, as these are part of the price.
-    `minutes_per_accepted`: with an interval over synthetic images. `n_capped`, `n_untimed`: judgements whose time was a
-    break, or unknown."""
+    """`minutes`: of everything that was ever decided, on real images and repeats too and with what was taken back, as
+    all of it is part of the price. `median_seconds`: of judgements that were made, changed ones too.
+    `images_per_hour`: judgements that stand. `minutes_per_accepted`: with an interval over synthetic images.
+    `n_capped`, `n_untimed`: judgements whose time was a break, or unknown."""
 
     minutes: float
     median_seconds: float | None
@@ -38,36 +40,54 @@ def capped_seconds(judgement: Judgement) -> float | None:
 
 
 def review_effort(
-    judgements: Sequence[Judgement], decided: Sequence[Consensus], generator: np.random.Generator
+    record: Sequence[Judgement],
+    standing: Sequence[Judgement],
+    decided: Sequence[tuple[Item, Consensus]],
+    generator: np.random.Generator,
 ) -> Effort:
-    """The price of the review so far."""
-    timed = [(one.image_id, seconds) for one in judgements if (seconds := capped_seconds(one)) is not None]
-    own: dict[str, float] = defaultdict(float)
-    for image_id, seconds in timed:
-        own[image_id] += seconds
+    """The price of the review so far.
+
+    record: every decision ever made, undone ones and undos too; standing: those of them that stand; decided: the
+    synthetic images with their verdicts.
+    """
+    timed = [(one, seconds) for one in record if (seconds := capped_seconds(one)) is not None]
+    spent_on: dict[str, float] = defaultdict(float)
+    for one, seconds in timed:
+        spent_on[one.image_id] += seconds
     whole = sum(seconds for _, seconds in timed)
-    spent = np.array([own.get(one.image_id, 0.0) for one in decided if one.verdict != "unreviewed"])
-    kept = np.array([one.verdict == "accepted" for one in decided if one.verdict != "unreviewed"], dtype=np.float64)
-    middle = float(np.median([seconds for _, seconds in timed])) if timed else None
+    spent: dict[str, float] = defaultdict(float)
+    kept: dict[str, float] = defaultdict(float)
+    closed = [(item, found.verdict) for item, found in decided if found.verdict != UNREVIEWED]
+    for item, verdict in closed:
+        spent[source_of(item)] += spent_on.get(item.image_id, 0.0)
+        kept[source_of(item)] += verdict == ACCEPTED
+    sources = sorted(spent)
+    looks = [seconds for one, seconds in timed if one.verdict != "none"]
     return Effort(
         minutes=round(whole / 60, 2),
-        median_seconds=None if middle is None else round(middle, 2),
-        images_per_hour=round(len(timed) * 3600 / whole, 1) if whole else None,
-        minutes_per_accepted=_per_accepted(spent, kept, whole, generator),
-        n_capped=sum(one.seconds is not None and one.seconds > LONGEST_SECONDS for one in judgements),
-        n_untimed=len(judgements) - len(timed),
+        median_seconds=round(float(np.median(looks)), 2) if looks else None,
+        images_per_hour=round(sum(one.seconds is not None for one in standing) * 3600 / whole, 1) if whole else None,
+        minutes_per_accepted=_per_accepted(
+            np.array([[spent[name], kept[name]] for name in sources]).reshape(-1, 2), whole, len(closed), generator
+        ),
+        n_capped=sum(one.seconds is not None and one.seconds > LONGEST_SECONDS for one in record),
+        n_untimed=sum(one.seconds is None and one.verdict != "none" for one in record),
     )
 
 
-def _per_accepted(spent: FloatArray, kept: FloatArray, whole: float, generator: np.random.Generator) -> Figure:
-    """All time over accepted images; drawn images bring their own time and their part of what real ones took."""
-    count = len(spent)
+def _per_accepted(table: FloatArray, whole: float, count: int, generator: np.random.Generator) -> Figure:
+    """All time over accepted images; drawn sources bring their own time and their part of what real ones took.
+
+    table: (N, 2) seconds and accepted images of each source; whole: all seconds; count: decided images.
+    """
+    spent, kept = table.T
     if not kept.sum() or not spent.sum():
         return Figure(None, None, None, count, "no accepted image with a known time")
     share = whole / spent.sum() / 60
     value = float(spent.sum() * share / kept.sum())
-    sample = np.concatenate([divide(drawn @ spent * share, drawn @ kept) for drawn in image_draws(count, generator)])
+    draws = image_draws(len(table), generator)
+    sample = np.concatenate([divide(drawn @ spent * share, drawn @ kept) for drawn in draws])
     if np.isfinite(sample).mean() < 0.9 or np.nanmin(sample) == np.nanmax(sample):
         return Figure(value, None, None, count, "too few images for an interval")
     low, high = np.nanpercentile(sample, [2.5, 97.5])
-    return Figure(value, float(low), float(high), count, "bootstrap over images")
+    return Figure(value, float(low), float(high), count, "bootstrap over images, those of one source together")

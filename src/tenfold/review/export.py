@@ -15,17 +15,19 @@ from tenfold.core.files import write_json_atomic, write_text_atomic
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import csv_text, make_manifest, select_images, write_manifest
 from tenfold.data.verdicts import COLUMNS as VERDICT_COLUMNS
-from tenfold.data.verdicts import REJECTED, UNREVIEWED, read_reviewed
+from tenfold.data.verdicts import UNREVIEWED, read_reviewed, verdict_path, write_kept_out, write_verdicts
 from tenfold.review.consensus import Consensus, consensus_table
-from tenfold.review.items import set_manifest
-from tenfold.review.label_studio import label_studio_tasks
+from tenfold.review.items import set_manifest, sets_with
+from tenfold.review.label_studio import label_studio_config, label_studio_tasks
 from tenfold.review.records import Item, Judgement
+from tenfold.review.rubric import Rubric
 from tenfold.review.tables import typed_table, write_if_changed
 
 _DECISION_COLUMNS = {
     "number": "Int64", "client_id": "string", "reviewer": "string", "role": "string", "image_id": "string",
     "kind": "string", "position": "Int64", "verdict": "string", "reasons": "string", "answers": "string",
     "comment": "string", "seconds": "Float64", "client_time": "string", "server_time": "string", "undoes": "string",
+    "sha256": "string",
 }  # fmt: skip
 _PROMPT_COLUMNS = {
     "rank": "Int64", "prompt": "string", "accepted": "Int64", "rejected": "Int64", "undecided": "Int64",
@@ -41,13 +43,15 @@ class Results:
     decided: Sequence[Consensus]
     decisions: Sequence[Judgement]
     contents: Mapping[str, Any]
+    rubric: Rubric
 
 
 def write_results(workspace: Workspace, folder: Path, results: Results) -> list[Path]:
     """Write every table of a review into `folder`; their paths.
 
     decisions.parquet and .csv, consensus.parquet and .csv, accepted.parquet and .csv (manifest rows of the images that
-    were not rejected, `review` saying accepted or unreviewed), prompts.csv, label_studio.json, summary.json.
+    are not kept out, `review` saying accepted or unreviewed), prompts.csv, label_studio.json and _config.xml,
+    summary.json, rubric.json.
     """
     decisions, consensus = decision_table(results.decisions), consensus_table(results.decided)
     accepted = kept_images(workspace, results.decided)
@@ -66,12 +70,21 @@ def write_results(workspace: Workspace, folder: Path, results: Results) -> list[
         paths.append(folder / f"accepted.{suffix}")
         write_manifest(accepted, paths[-1])
     for name, value in (
-        ("label_studio.json", label_studio_tasks(results.items, results.decisions, results.decided)),
+        ("label_studio.json", label_studio_tasks(results.items, _of_now(results), results.decided)),
         ("summary.json", dict(results.contents)),
+        ("rubric.json", results.rubric.model_dump(mode="json")),
     ):
         paths.append(folder / name)
         write_json_atomic(paths[-1], value)
+    paths.append(folder / "label_studio_config.xml")
+    write_text_atomic(paths[-1], label_studio_config(results.rubric, sorted({one.label for one in results.items})))
     return paths
+
+
+def _of_now(results: Results) -> list[Judgement]:
+    """The decisions on the images as they are now, without those on what was drawn before."""
+    now = {one.image_id: one.sha256 for one in results.items}
+    return [one for one in results.decisions if now.get(one.image_id) == one.sha256]
 
 
 def decision_table(decisions: Sequence[Judgement]) -> pd.DataFrame:
@@ -80,20 +93,32 @@ def decision_table(decisions: Sequence[Judgement]) -> pd.DataFrame:
     return typed_table(rows, _DECISION_COLUMNS)
 
 
-def verdict_tables(decided: Sequence[Consensus]) -> dict[str, pd.DataFrame]:
-    """By set, what `data.verdicts` keeps of it: the images that are decided, of every set that has an item."""
-    by_set: dict[str, list[dict[str, str]]] = defaultdict(list)
+def write_set_verdicts(workspace: Workspace, decided: Sequence[Consensus]) -> bool:
+    """Write what `data.verdicts` keeps of every set that holds one of these images; whether anything changed."""
+    by_id = {one.image_id: one for one in decided}
+    held = sets_with(workspace, by_id)
     for one in decided:
-        row = {"image_id": one.image_id, "sha256": one.sha256, "review": one.verdict}
-        by_set[one.set] += [row] if one.verdict != UNREVIEWED else []
-    return {name: typed_table(rows, dict.fromkeys(VERDICT_COLUMNS, "string")) for name, rows in sorted(by_set.items())}
+        held.setdefault(one.set, set()).add(one.image_id)
+    is_changed = False
+    for name, ids in sorted(held.items()):
+        own = [by_id[image_id] for image_id in sorted(ids)]
+        rows = [
+            {"image_id": one.image_id, "sha256": one.sha256, "review": one.verdict}
+            for one in own
+            if one.verdict != UNREVIEWED
+        ]
+        if rows or verdict_path(workspace, set_manifest(name)).is_file():
+            table = typed_table(rows, dict.fromkeys(VERDICT_COLUMNS, "string"))
+            is_changed |= write_verdicts(workspace, name, table)
+        is_changed |= write_kept_out(workspace, name, (one.image_id for one in own if one.is_kept_out))
+    return is_changed
 
 
 def kept_images(workspace: Workspace, decided: Sequence[Consensus]) -> pd.DataFrame:
-    """Manifest rows of the images that are not rejected, by set and image id, with their verdicts as `review`."""
+    """Manifest rows of the images that are not kept out, by set and image id, with their verdicts as `review`."""
     kept: dict[str, list[str]] = defaultdict(list)
     for one in decided:
-        if one.verdict != REJECTED and workspace.resolve(set_manifest(one.set)).is_file():
+        if not one.is_kept_out and workspace.resolve(set_manifest(one.set)).is_file():
             kept[one.set].append(one.image_id)
     tables = []
     for name, ids in sorted(kept.items()):

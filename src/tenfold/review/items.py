@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -30,6 +30,22 @@ def finished_sets(workspace: Workspace) -> list[str]:
     """Names of the synthetic sets that are drawn to their end, sorted."""
     places = sorted(workspace.path.glob("synthetic/*/manifest.parquet"))
     return [place.parent.name for place in places if (place.parent / "run.json").is_file()]
+
+
+def image_ids_of(workspace: Workspace, name: str) -> set[str]:
+    """Ids of the images of a set; of one that is not there, none."""
+    place = workspace.resolve(set_manifest(name))
+    return set(pd.read_parquet(place, columns=["image_id"])["image_id"].astype(str)) if place.is_file() else set()
+
+
+def sets_with(workspace: Workspace, image_ids: Collection[str], sets: Sequence[str] = ()) -> dict[str, set[str]]:
+    """By set, those of these images that it holds: of the named sets, or of all that are there; sets without any not.
+
+    Sets share images that were asked for alike; such an image is then in each of them.
+    """
+    names = sets or [place.parent.name for place in workspace.path.glob("synthetic/*/manifest.parquet")]
+    held = {name: image_ids_of(workspace, name) & set(image_ids) for name in sorted(names)}
+    return {name: ids for name, ids in held.items() if ids}
 
 
 def synthetic_items(workspace: Workspace, sets: Sequence[str] = ()) -> list[Item]:

@@ -46,7 +46,7 @@ def invite(connection: sqlite3.Connection, name: str, role: Role | None, days: f
     connection.execute(
         "INSERT INTO reviewer (name, role, token_sha256, created_at, expires_at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (name) DO UPDATE SET role = excluded.role, token_sha256 = excluded.token_sha256, "
-        "expires_at = excluded.expires_at, revoked_at = NULL",
+        "expires_at = excluded.expires_at, revoked_at = NULL, open_when_revoked = NULL",
         (name, role, _hash(token), time_text(now), time_text(now + timedelta(days=days))),
     )
     reviewer = reviewer_by_name(connection, name, now)
@@ -58,7 +58,9 @@ def revoke(connection: sqlite3.Connection, name: str, now: datetime) -> Reviewer
     """End the link and its sessions. Raises DataError when nobody has the name."""
     reviewer = reviewer_by_name(connection, name, now)
     connection.execute(
-        "UPDATE reviewer SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", (time_text(now), reviewer.id)
+        "UPDATE reviewer SET revoked_at = ?, open_when_revoked = (SELECT count(*) FROM slot "
+        "WHERE reviewer_id = reviewer.id AND is_open AND kind <> 'adjudication') WHERE id = ? AND revoked_at IS NULL",
+        (time_text(now), reviewer.id),
     )
     _end_sessions(connection, reviewer.id, now)
     return reviewer_by_name(connection, name, now)

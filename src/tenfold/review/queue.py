@@ -27,22 +27,36 @@ class PlannedSlot:
     kind: Kind
 
 
-def choose_real(candidates: Sequence[Item], synthetic: Sequence[Item], real_fraction: float, seed: int) -> list[Item]:
+def choose_real(
+    candidates: Sequence[Item], synthetic: Sequence[Item], real_fraction: float, seed: int,
+    last: Collection[str] = (),
+) -> list[Item]:  # fmt: skip
     """Real images to mix in, so that they are `real_fraction` of the queue, by image id.
 
     Classes get the shares that they have among the synthetic images, so that the class tells nothing about the origin;
-    where a class has too few real images, there are fewer.
+    where a class has too few real images, there are fewer. None that a synthetic image was made of: beside its likeness
+    it would tell which of the two is real. Those of the ids `last` come only where there are no others.
     """
-    wanted = round(len(synthetic) * real_fraction / (1.0 - real_fraction))
+    parents = {item.parent_id for item in synthetic}
+    wanted = wished_real(len(synthetic), real_fraction)
     quotas = _shares(Counter(item.label for item in synthetic), wanted)
     chosen: list[Item] = []
     for label, count in quotas.items():
         ranked = sorted(
-            (item for item in candidates if item.label == label),
-            key=lambda item: (derive_seed(seed, "review", "real", item.image_id), item.image_id),
+            (item for item in candidates if item.label == label and item.image_id not in parents),
+            key=lambda item: (
+                item.image_id in last,
+                derive_seed(seed, "review", "real", item.image_id),
+                item.image_id,
+            ),
         )
         chosen += ranked[:count]
     return sorted(chosen, key=lambda item: item.image_id)
+
+
+def wished_real(n_synthetic: int, real_fraction: float) -> int:
+    """So many real images beside so many synthetic ones are `real_fraction` of all."""
+    return round(n_synthetic * real_fraction / (1.0 - real_fraction))
 
 
 def plan_queue(
@@ -117,7 +131,9 @@ def _in_order(
     wanted = round(settings.repeat_fraction * len(firsts)) - len(repeated)
     gap = min(LARGEST_GAP, len(planned) // 3)
     position = {image_id: place for place, image_id in enumerate(ids.tolist())}
-    free = [place for place in firsts if place + gap < len(planned) and planned[place].image_id not in repeated]
+    # What was seen of an image that was drawn anew since stays where it is, and is not repeated.
+    repeatable = position.keys() - repeated
+    free = [place for place in firsts if place + gap < len(planned) and planned[place].image_id in repeatable]
     if wanted <= 0 or gap == 0 or not free:
         return planned
     luck = _mixed(keys, settings.seed, "repeat", name)

@@ -36,11 +36,15 @@ class Item:
 
 @dataclass(frozen=True)
 class QueueSettings:
-    """How queues are planned; kept in the store, so that an invitation needs no recipe. Fractions in [0, 1]."""
+    """How queues are planned; kept in the store, so that an invitation needs no recipe. Fractions in [0, 1].
+
+    has_adjudication: whether images on which reviewers differ go to an adjudicator.
+    """
 
     seed: int
     overlap_fraction: float = 0.2
     repeat_fraction: float = 0.05
+    has_adjudication: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,26 @@ class Reviewer:
     state: Literal["active", "revoked", "expired"]
     created_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a person has of some images, in places of the queue; repeats count, adjudication does not.
+
+    `taken_away`: places that went to others, undecided, when the link was revoked.
+    """
+
+    reviewer: Reviewer
+    total: int
+    decided: int
+    faulty: int
+    open: int
+    taken_away: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the whole share was judged, not a part before the person left."""
+        return self.decided > 0 and not self.open and not (self.reviewer.state == "revoked" and self.taken_away)
 
 
 @dataclass(frozen=True)
@@ -144,6 +168,8 @@ class Judgement:
     client_time: str | None
     server_time: datetime
     undoes: str | None
+    sha256: str = ""
+    """Of the bytes that were seen."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +198,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ImageFault:
-    """An image that could not be shown: deleted, corrupted or changed since it was planned."""
+    """An image that cannot be shown: deleted, corrupted or changed since it was planned."""
 
     image_id: str
     what: str

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, ValidationError, model_validator
 
 from tenfold.core.config import StageConfig
 from tenfold.core.errors import DataError, Faults
-from tenfold.review.yaml_places import Placed, read_placed
+from tenfold.review.yaml_places import KeyPath, Placed, read_placed
 
 DEFAULT_RUBRIC = "default_rubric.yaml"
 ORIGIN = "origin"
@@ -20,19 +21,47 @@ ORIGIN = "origin"
 CONDITION = "condition"
 """The question "which condition?"; its answers are the classes."""
 
+LONGEST_ID, MAX_QUESTIONS, MAX_OPTIONS, MAX_CLASSES = 60, 64, 32, 1000
+"""What a rubric may have, and so what one answer of the page may hold; a question can also offer all classes."""
+
 _LETTERS_OF_THE_PAGE = set("arucgip")
 _LARGEST_BYTES = 1_000_000
 _LONGEST_SCALE = 10
+_LONGEST_REPEATED = 80
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They make a text read otherwise than it is written."""
 
 
 def _is_id(text: str) -> str:
-    if not text.replace("_", "a").isalnum() or not text.isascii() or len(text) > 60:
-        raise ValueError("letters, digits and _ only, at most 60")
+    if not text.replace("_", "a").isalnum() or not text.isascii() or len(text) > LONGEST_ID:
+        raise ValueError(f"letters, digits and _ only, at most {LONGEST_ID}")
     return text
 
 
+def _is_legible(text: str, allowed: str = "") -> str:
+    for character in text:
+        kind = unicodedata.category(character)
+        if (kind in ("Cc", "Cs", "Zl", "Zp") and character not in allowed) or character in _REORDERING:
+            raise ValueError(
+                f"the character U+{ord(character):04X} is not allowed, as are line breaks, control characters and "
+                "marks that turn the direction of text"
+            )
+    if text and all(unicodedata.category(one)[0] in "CZ" for one in text):
+        raise ValueError("the text is blank")
+    return text
+
+
+def _is_legible_text(text: str) -> str:
+    return _is_legible(text, allowed="\n\t")
+
+
 Id = Annotated[str, AfterValidator(_is_id)]
-Text = Annotated[str, Field(min_length=1, max_length=400)]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400), AfterValidator(_is_legible)
+]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(_is_legible)]
+Definition = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000), AfterValidator(_is_legible_text)]
+GuideName = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_is_legible)]
 
 
 class Option(StageConfig):
@@ -51,13 +80,13 @@ class Question(StageConfig):
     id: Id
     text: Text
     kind: Literal["choice", "scale", "many", "yes_no"]
-    options: tuple[Option, ...] = ()
+    options: tuple[Option, ...] = Field((), max_length=MAX_OPTIONS)
     options_from: Literal["classes"] | None = None
-    levels: int = Field(5, ge=2, le=_LONGEST_SCALE)
-    low: str = Field("", max_length=100)
-    high: str = Field("", max_length=100)
+    levels: int = Field(5, ge=2, le=_LONGEST_SCALE, strict=True)
+    low: Label = ""
+    high: Label = ""
     key: Annotated[str, Field(pattern=r"^[a-z]$")] | None = None
-    is_required: bool = False
+    is_required: StrictBool = False
 
     @model_validator(mode="after")
     def _is_askable(self) -> Self:
@@ -80,7 +109,7 @@ class Question(StageConfig):
 class Reason(StageConfig):
     """A reason to reject, on the digit key."""
 
-    key: int = Field(ge=1, le=9)
+    key: int = Field(ge=1, le=9, strict=True)
     id: Id
     text: Text
 
@@ -88,16 +117,16 @@ class Reason(StageConfig):
 class ClassDefinition(StageConfig):
     """What a class looks like; `guides` are images beside the rubric or in the workspace."""
 
-    text: str = Field("", max_length=4000)
-    guides: tuple[str, ...] = ()
+    text: Definition = ""
+    guides: tuple[GuideName, ...] = ()
 
 
 class Rubric(StageConfig):
     """What reviewers are asked."""
 
-    questions: tuple[Question, ...] = ()
+    questions: tuple[Question, ...] = Field((), max_length=MAX_QUESTIONS)
     reasons: tuple[Reason, ...] = Field(min_length=1, max_length=9)
-    classes: dict[str, ClassDefinition] = Field(default_factory=dict)
+    classes: dict[str, ClassDefinition] = Field(default_factory=dict, max_length=MAX_CLASSES)
 
 
 def load_rubric(path: str | Path | None = None) -> Rubric:
@@ -106,13 +135,23 @@ def load_rubric(path: str | Path | None = None) -> Rubric:
     Raises:
         DataError: no such file, or a fault in it, with file, line and column; several are a FaultsError.
     """
+    return load_placed_rubric(path)[0]
+
+
+def load_placed_rubric(path: str | Path | None = None) -> tuple[Rubric, Callable[[KeyPath], str]]:
+    """`load_rubric`, and what tells where in the file (``file:line:column``) a part of the rubric stands."""
     shipped = resources.files("tenfold.review") / DEFAULT_RUBRIC
     content = shipped.read_bytes() if path is None else _bytes(Path(path))
-    return read_rubric(content, DEFAULT_RUBRIC if path is None else str(path))
+    rubric, source = _read(content, DEFAULT_RUBRIC if path is None else str(path))
+    return rubric, source.place
 
 
 def read_rubric(content: bytes, name: str) -> Rubric:
     """The rubric of YAML in UTF-8; `name` stands for the file in messages. Raises as `load_rubric` does."""
+    return _read(content, name)[0]
+
+
+def _read(content: bytes, name: str) -> tuple[Rubric, Placed]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -141,7 +180,7 @@ def read_rubric(content: bytes, name: str) -> Rubric:
     for location, value in _doubles(rubric):
         faults.add(_fault(source, location, f"{value!r} is given more than once"))
     faults.raise_if_any()
-    return rubric
+    return rubric, source
 
 
 def check_answers(
@@ -162,7 +201,10 @@ def check_answers(
             raise DataError(f"{name!r} is no question of the rubric", where="answers", expected=", ".join(questions))
         expected = _mismatch(questions[name], answer, labels)
         if expected:
-            raise DataError(f"{name} cannot be {answer!r}", where=f"answers.{name}", expected=expected)
+            shown = repr(answer)
+            if len(shown) > _LONGEST_REPEATED:
+                shown = f"{shown[:_LONGEST_REPEATED]}..."
+            raise DataError(f"{name} cannot be {shown}", where=f"answers.{name}", expected=expected)
 
 
 def _mismatch(question: Question, answer: Any, labels: Sequence[str]) -> str:
@@ -199,6 +241,8 @@ def _bytes(path: Path) -> bytes:
 
 def _fault(source: Placed, location: tuple[int | str, ...], message: str) -> DataError:
     key = ".".join(str(part) for part in location) or "the rubric"
+    if location[-1:] == ("[key]",) or message == "Keys should be strings":
+        key, message = "a key", "it is read as a number, a date or yes/no, not as a name: put it in quotes"
     return DataError(f"{key}: {message.removeprefix('Value error, ')}", where=source.place(location))
 
 

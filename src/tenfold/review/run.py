@@ -2,221 +2,263 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tenfold.core.errors import WaitingForPeople
+from tenfold.core.errors import DataError
 from tenfold.core.executor import Executor
-from tenfold.core.files import read_json, write_json_atomic
+from tenfold.core.files import read_json
 from tenfold.core.plain import to_plain
 from tenfold.core.progress import Progress
 from tenfold.core.run_record import Result, begin_stage
 from tenfold.core.seeds import derive_seed
 from tenfold.core.workspace import Workspace
-from tenfold.data.verdicts import FOLDER as VERDICTS
-from tenfold.data.verdicts import write_verdicts
+from tenfold.review.begun import keep_settings, review_settings, rubric_of
 from tenfold.review.config import ReviewConfig
 from tenfold.review.consensus import Consensus, consensus_table, decide
 from tenfold.review.coverage import Coverage, Targets, tally
-from tenfold.review.export import Results, decision_table, verdict_tables, write_results
-from tenfold.review.items import real_items, set_manifest, synthetic_items
-from tenfold.review.queue import choose_real
-from tenfold.review.records import Item, Judgement, QueueSettings
+from tenfold.review.export import Results, decision_table, write_results, write_set_verdicts
+from tenfold.review.faults import end_past_faults
+from tenfold.review.guide_choice import keep_guides, kept_guides
+from tenfold.review.items import real_items, set_manifest, sets_with, synthetic_items
+from tenfold.review.queue import choose_real, wished_real
+from tenfold.review.records import Item, Judgement, QueueSettings, Share
 from tenfold.review.rubric import Rubric, load_rubric
 from tenfold.review.severity import severities_seen, severity_levels
 from tenfold.review.store import DATABASE, Store
 from tenfold.review.summary import ReaderPlace, Summary, summarize
 from tenfold.review.tables import write_if_changed
+from tenfold.review.waiting import waiting_error, waiting_for
 
 STAGE = "review"
-SETTINGS = "review/settings.json"
 CONSENSUS, DECISIONS = "review/consensus.parquet", "review/decisions.parquet"
 RESULTS = "review/results"
-"""A folder of its own: a stage may sweep its folder, and the decisions must never lie in it."""
-SERVED = "review/served.json"
+"""Of each review in a folder of its own: a stage may sweep its folder, and the decisions must never lie in it."""
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything decided so far. `judgements` are those that stand; `items` are real and synthetic."""
+    """Everything decided so far. `judgements` are those that stand, `record` all that were ever made, in order; `items`
+    are real and synthetic; `shares`: of everyone ever invited; `sets`: ids by set, where several can share an image."""
 
     items: tuple[Item, ...]
     judgements: tuple[Judgement, ...]
     decided: tuple[Consensus, ...]
-    places: tuple[ReaderPlace, ...]
-    n_disputed: int
+    shares: tuple[Share, ...]
+    record: tuple[Judgement, ...] = ()
+    sets: Mapping[str, Collection[str]] | None = None
 
 
 def run(config: ReviewConfig, workspace: Workspace, executor: Executor, progress: Progress) -> Result:
-    """Write review/results/ once enough people have judged the images; until then the queue stands open.
+    """Write review/results/<name>/ once enough people have judged the images; until then the queue stands open.
 
     What was decided so far is written at every run, so that a rejected image is kept out from then on. With
-    `auto_accept` nobody is waited for: what nobody judged is marked as unreviewed, and the summary says so.
+    `auto_accept` nobody is waited for: what nobody judged is marked as unreviewed, disputed images stay out until they
+    are settled, and the summary says so.
 
     Raises:
         WaitingForPeople: images are not decided, too few reviewers are done, or disputes wait for an adjudicator.
-        DataError: there is nothing to review, or the rubric has a fault.
+        DataError: there is nothing to review, the rubric has a fault, or another review of the workspace has other
+            settings.
     """
-    wanted = synthetic_items(workspace, config.sets)
     rubric = load_rubric(config.rubric)
     if config.auto_accept and not workspace.resolve(DATABASE).is_file():
-        gathered = Gathered(tuple(wanted), (), tuple(decide(wanted, (), config.consensus)), (), 0)
-        decisions: list[Judgement] = []
-        _keep_settings(config, workspace)
+        wanted = synthetic_items(workspace, config.sets)
+        keep_settings(config, workspace)
+        held = sets_with(workspace, [one.image_id for one in wanted], config.sets)
+        everything = mine = Gathered(tuple(wanted), (), tuple(decide(wanted, (), config.consensus)), (), sets=held)
     else:
         with begin_review(config, workspace) as store:
             store.plan_adjudication()
-            gathered, decisions = gather(store, config), store.decisions()
-    _write_current(workspace, gathered, decisions)
-    own = {item.image_id for item in wanted}
-    _tell(progress, gathered, own)
-    if not config.auto_accept:
-        _wait(config, workspace, gathered, own)
-    sets = sorted({item.set for item in wanted})
+            everything, mine = gather(store, config), of_review(store, config, workspace)
+        _tell_real(progress, config, mine.items)
+    _write_current(workspace, everything)
+    _tell(progress, mine.decided)
+    waiting = waiting_for(config, mine.decided, mine.judgements, mine.shares)
+    if not (waiting.is_over or config.auto_accept):
+        raise waiting_error(waiting, mine.shares, workspace)
+    sets = sorted(config.sets) or sorted(sets_with(workspace, [one.image_id for one in mine.decided]))
     inputs = [workspace.resolve(path) for path in (CONSENSUS, DECISIONS, *map(set_manifest, sets))]
-    stage = begin_stage(workspace, STAGE, RESULTS, config, inputs, seed=workspace.root_seed)
+    stage = begin_stage(workspace, STAGE, f"{RESULTS}/{config.name}", config, inputs, seed=workspace.root_seed)
     if stage.is_finished:
         return stage.result()
-    summary, coverage = figures(gathered, config, rubric, workspace.root_seed)
+    summary, coverage = figures(mine, config, rubric, workspace.root_seed)
     facts = {
         "name": config.name,
         "rule": config.consensus,
-        "is_unreviewed": summary.undecided > 0,
+        "shows_class": config.shows_class,
         "auto_accept": config.auto_accept,
+        "wait_bypassed": not waiting.is_over,
+        "is_unreviewed": waiting.unlooked > 0,
         "sets": sets,
-        "n_reviewers": len({one.reviewer for one in gathered.judgements}),
-        **{name: getattr(summary, name) for name in ("n_images", "accepted", "rejected", "undecided", "faulty")},
+        **{name: getattr(summary, name) for name in ("accepted", "rejected", "undecided", "faulty")},
+        **asdict(waiting),
     }
     contents = {"facts": facts, "summary": to_plain(summary), "coverage": to_plain(coverage)}
-    outputs = write_results(workspace, stage.folder, Results(gathered.items, gathered.decided, decisions, contents))
+    outputs = write_results(workspace, stage.folder, Results(mine.items, mine.decided, mine.record, contents, rubric))
     return stage.finish(outputs, facts)
 
 
-def begin_review(config: ReviewConfig, workspace: Workspace) -> Store:
+def begin_review(config: ReviewConfig, workspace: Workspace, *, changes_all: bool = False) -> Store:
     """The store with every image and queue of this config, made or brought up to it; close it after use.
 
-    Decisions that are there stay. Raises DataError when there is nothing to review, or the rubric has a fault.
+    Decisions that are there stay. Images that can be shown again are asked for again. changes_all: other reviews of the
+    workspace get the settings that all share.
+
+    Raises:
+        DataError: there is nothing to review, the rubric has a fault, or another review has other settings.
     """
-    load_rubric(config.rubric)
+    rubric = load_rubric(config.rubric)
     seed = derive_seed(workspace.root_seed, "review")
     synthetic = synthetic_items(workspace, config.sets)
-    real = choose_real(real_items(workspace), synthetic, config.real_fraction, seed) if config.real_fraction else []
-    settings = QueueSettings(seed, config.overlap_fraction, config.repeat_fraction)
-    _keep_settings(config, workspace)
+    candidates = _candidates(workspace, config)
+    has_adjudication = config.consensus == "adjudicated"
+    settings = QueueSettings(seed, config.overlap_fraction, config.repeat_fraction, has_adjudication)
+    keep_settings(config, workspace, changes_all=changes_all)
     store = Store.open_or_create(workspace.resolve(DATABASE))
     try:
-        known = {item.image_id: item.sha256 for item in store.items()}
-        if store.settings() != settings or any(item.image_id not in known for item in (*synthetic, *real)):
-            store.fill([*synthetic, *real], settings)
-        for item in synthetic:
-            if known.get(item.image_id, item.sha256) != item.sha256:
-                store.report_fault(item.image_id, "drawn anew with other bytes since it was put before the reviewers")
+        queued = store.items()
+        named = {name for one in rubric.classes.values() for name in one.guides}
+        guides = keep_guides(workspace, candidates, [*queued, *synthetic], named, seed)
+        free = [item for item in candidates if item.image_id not in guides.kept]
+        known = {item.image_id: item.sha256 for item in queued}
+        wanted = [*synthetic, *choose_real(free, synthetic, config.real_fraction, seed, guides.kin)]
+        if store.settings() != settings or any(known.get(item.image_id) != item.sha256 for item in wanted):
+            store.fill(wanted, settings)
+        end_past_faults(store, workspace)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def review_settings(workspace: Workspace) -> ReviewConfig | None:
-    """The config that the workspace's review was begun with; None when none was."""
-    path = workspace.resolve(SETTINGS)
-    return ReviewConfig.model_validate(read_json(path)) if path.is_file() else None
+def _candidates(workspace: Workspace, config: ReviewConfig) -> list[Item]:
+    """Real images to queue and to show as guides. DataError when some are to be queued, and they are not split yet."""
+    try:
+        return real_items(workspace)
+    except DataError:
+        if config.real_fraction:
+            raise
+        return []
 
 
 def gather(store: Store, config: ReviewConfig) -> Gathered:
-    """What the store holds, and the consensus by the config's rule."""
+    """What the store holds of all reviews, and the consensus by their rule."""
     items, judgements = tuple(store.items()), tuple(store.latest())
-    decided = tuple(decide(items, judgements, config.consensus, {fault.image_id for fault in store.faults()}))
-    places = []
-    for reviewer in store.reviewers():
-        own = store.progress(reviewer.id)
-        places.append(ReaderPlace(reviewer.name, reviewer.role, own.total, own.n_decided, own.n_faulty))
-    return Gathered(items, judgements, decided, tuple(places), len(store.disputed()))
+    faulty = {fault.image_id for fault in store.faults()}
+    decided = decide(items, judgements, config.consensus, faulty, store.rejected_before())
+    return Gathered(items, judgements, tuple(decided), tuple(store.shares()), tuple(store.decisions()))
+
+
+def of_review(store: Store, config: ReviewConfig, workspace: Workspace) -> Gathered:
+    """What the store holds of the images of the config's sets, and of the real ones that were mixed among them."""
+    whole = gather(store, config)
+    held = sets_with(workspace, [one.image_id for one in whole.decided], config.sets)
+    if not config.sets:
+        return replace(whole, sets=held)
+    named = set(config.sets)
+    set_of = {one.image_id: one.set for one in whole.items if one.set in named}
+    for name, ids in held.items():
+        set_of |= dict.fromkeys(ids - set_of.keys(), name)
+    synthetic = [replace(one, set=set_of[one.image_id]) for one in whole.items if one.image_id in set_of]
+    real = [one for one in whole.items if one.source == "real"]
+    seed = derive_seed(workspace.root_seed, "review")
+    last = kept_guides(workspace).kin
+    items = [*synthetic, *(choose_real(real, synthetic, config.real_fraction, seed, last) if synthetic else ())]
+    own = {one.image_id for one in items}
+    return Gathered(
+        items=tuple(sorted(items, key=lambda one: one.image_id)),
+        judgements=tuple(one for one in whole.judgements if one.image_id in own),
+        decided=tuple(replace(one, set=set_of[one.image_id]) for one in whole.decided if one.image_id in set_of),
+        shares=tuple(store.shares(own)),
+        record=tuple(one for one in whole.record if one.image_id in own),
+        sets=held,
+    )
 
 
 def figures(gathered: Gathered, config: ReviewConfig, rubric: Rubric, seed: int) -> tuple[Summary, Coverage]:
-    """All figures and the coverage, at any moment of the review."""
+    """All figures and the coverage, at any moment of the review; what cannot be shown is no image to count on."""
     targets = Targets(**config.targets.model_dump())
+    shown = [one for one in gathered.decided if not one.is_faulty]
     seen = severities_seen(gathered.items, gathered.judgements)
-    coverage = tally(gathered.items, gathered.decided, targets, seen, severity_levels(rubric))
-    return summarize(gathered.items, gathered.decided, gathered.judgements, gathered.places, seed=seed), coverage
+    coverage = tally(gathered.items, shown, targets, seen, severity_levels(rubric), gathered.sets)
+    places = [
+        ReaderPlace(one.reviewer.name, one.reviewer.role, one.total, one.decided, one.faulty) for one in gathered.shares
+    ]
+    summary = summarize(
+        gathered.items, gathered.decided, gathered.judgements, places,
+        seed=seed, record=gathered.record, sets=gathered.sets,
+    )  # fmt: skip
+    return replace(summary, class_was_told=config.shows_class), coverage
 
 
-def dashboard(store: Store, config: ReviewConfig, seed: int) -> dict[str, Any]:
+def dashboard(store: Store, config: ReviewConfig, workspace: Workspace) -> dict[str, Any]:
     """`figures` as plain JSON, with `summary` and `coverage`; takes seconds on a hundred thousand images."""
-    summary, coverage = figures(gather(store, config), config, load_rubric(config.rubric), seed)
-    return {"summary": to_plain(summary), "coverage": to_plain(coverage)}
+    return figures_now(store, config, workspace)[1]
+
+
+def figures_now(store: Store, config: ReviewConfig, workspace: Workspace) -> tuple[Gathered, dict[str, Any]]:
+    """What the config's review holds at the moment, and its `dashboard`."""
+    gathered = of_review(store, config, workspace)
+    summary, coverage = figures(gathered, config, rubric_of(config, workspace), workspace.root_seed)
+    return gathered, {"summary": to_plain(summary), "coverage": to_plain(coverage)}
 
 
 def refresh(workspace: Workspace) -> bool:
     """Write the decisions of now where other stages read them; whether anything changed. Nothing without a review.
 
-    Whatever trains classifiers does this first, so that an image rejected a minute ago stays out.
+    Whatever trains classifiers or shows images does this first, so that an image rejected a minute ago stays out.
     """
     config = review_settings(workspace)
     if config is None or not workspace.resolve(DATABASE).is_file():
         return False
     with Store.open(workspace.resolve(DATABASE)) as store:
-        return _write_current(workspace, gather(store, config), store.decisions())
+        end_past_faults(store, workspace)
+        return _write_current(workspace, gather(store, config))
 
 
-def _write_current(workspace: Workspace, gathered: Gathered, decisions: Sequence[Judgement]) -> bool:
+def result_summaries(workspace: Workspace, sets: Collection[str] | None = None) -> list[str]:
+    """Paths in the workspace of the summaries of finished reviews that judged any of these sets, None: all; first those
+    that judged most of them, then those that judged fewest others. DataError when one is damaged."""
+    found = []
+    for path in sorted(workspace.resolve(RESULTS).glob("*/summary.json")):
+        try:
+            own = set(read_json(path)["facts"]["sets"])
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"the review's summary is damaged or of another version: {type(error).__name__} {error}",
+                where=str(path),
+                todo=f"Remove the folder {path.parent} and run the recipe again; the decisions are kept elsewhere.",
+            ) from error
+        judged = len(own & set(sets)) if sets is not None else 1
+        found.append((-judged, len(own), workspace.relative(path)))
+    return [place for judged, _, place in sorted(found) if judged]
+
+
+def _write_current(workspace: Workspace, gathered: Gathered) -> bool:
     changed = [
-        write_if_changed(decision_table(decisions), workspace.resolve(DECISIONS)),
+        write_if_changed(decision_table(gathered.record), workspace.resolve(DECISIONS)),
         write_if_changed(consensus_table(gathered.decided), workspace.resolve(CONSENSUS)),
+        write_set_verdicts(workspace, gathered.decided),
     ]
-    for name, verdicts in verdict_tables(gathered.decided).items():
-        if len(verdicts) or workspace.resolve(f"{VERDICTS}/{name}.parquet").is_file():
-            changed.append(write_verdicts(workspace, name, verdicts))
     return any(changed)
 
 
-def _keep_settings(config: ReviewConfig, workspace: Workspace) -> None:
-    """For the page and for `refresh`, which know no recipe."""
-    if review_settings(workspace) != config:
-        write_json_atomic(workspace.resolve(SETTINGS), config.model_dump(mode="json"))
-
-
-def _tell(progress: Progress, gathered: Gathered, own: Collection[str]) -> None:
+def _tell(progress: Progress, mine: Sequence[Consensus]) -> None:
     """What a reader of the log should know before a classifier is trained."""
-    mine = [one for one in gathered.decided if one.image_id in own]
     if faulty := sum(one.is_faulty for one in mine):
-        progress.log(f"Review: {faulty:,} images could not be shown and are kept out.")
-    kept = {(one.set, one.label) for one in mine if one.verdict != "rejected"}
+        progress.log(f"Review: {faulty:,} images cannot be shown and are kept out.")
+    kept = {(one.set, one.label) for one in mine if not one.is_kept_out}
     for name, label in sorted({(one.set, one.label) for one in mine} - kept):
-        progress.log(f"Review: every image of {label} in {name} was rejected; arms that need it cannot be trained.")
+        progress.log(f"Review: every image of {label} in {name} is kept out; arms that need it cannot be trained.")
 
 
-def _wait(config: ReviewConfig, workspace: Workspace, gathered: Gathered, own: Collection[str]) -> None:
-    mine = [one for one in gathered.decided if one.image_id in own]
-    done = sum(one.n_reviewers > 0 or one.is_faulty for one in mine)
-    readers = [place for place in gathered.places if place.total]
-    finished = sum(place.decided + place.faulty >= place.total for place in readers)
-    disputed = sum(one.is_disputed and not one.is_adjudicated and not one.is_faulty for one in mine)
-    waits_for_word = disputed if config.consensus == "adjudicated" else 0
-    if done == len(mine) and finished >= config.reviewers_needed and not waits_for_word:
-        return
-    active = sum(place.decided > 0 for place in readers)
-    parts = [f"{done:,} of {len(mine):,} images decided by {active} reviewer{'' if active == 1 else 's'}"]
-    if done == len(mine) and finished < config.reviewers_needed:
-        parts.append(f"{finished} of the {config.reviewers_needed} reviewers needed have finished")
-    if waits_for_word:
-        parts.append(
-            f"{waits_for_word:,} disputed image{'s wait' if waits_for_word > 1 else ' waits'} for an adjudicator"
+def _tell_real(progress: Progress, config: ReviewConfig, items: Sequence[Item]) -> None:
+    real = sum(one.source == "real" for one in items)
+    wished = wished_real(len(items) - real, config.real_fraction)
+    if real < wished:
+        progress.log(
+            f"Review: {real:,} real images are mixed in, not {wished:,} (real_fraction {config.real_fraction:g}): "
+            "there are no more of these classes in train and val that no synthetic image was made of."
         )
-    raise WaitingForPeople(
-        "the review is not finished: " + "; ".join(parts),
-        where=str(workspace.resolve(DATABASE)),
-        expected="every image decided, and "
-        + ("a reviewer" if config.reviewers_needed == 1 else f"{config.reviewers_needed} reviewers")
-        + " with nothing left to judge",
-        todo=f"{_how_to_open(workspace)} Then run the same command again: it goes on. Without people: --auto-accept.",
-    )
-
-
-def _how_to_open(workspace: Workspace) -> str:
-    served = workspace.resolve(SERVED)
-    address = read_json(served).get("address") if served.is_file() else None
-    command = f"`tenfold review serve {workspace.path}`"
-    return f"Open {address} (served by {command})." if address else f"Open the page that {command} prints."

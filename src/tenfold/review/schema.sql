@@ -13,7 +13,8 @@ CREATE TABLE reviewer (
     token_sha256 TEXT NOT NULL UNIQUE,
     created_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
-    revoked_at TEXT
+    revoked_at TEXT,
+    open_when_revoked INTEGER -- places of the queue that were not decided when the link was revoked
 ) STRICT;
 
 -- What the browser's cookie stands for; only its hash is kept.
@@ -26,11 +27,14 @@ CREATE TABLE session (
 ) STRICT;
 CREATE INDEX session_of_reviewer ON session (reviewer_id);
 
--- An image to be judged. Nothing here but the pixels reaches a blinded reviewer.
+-- An image to be judged. Nothing here but the pixels reaches a blinded reviewer. Drawn anew with other bytes it is
+-- another item; the one before is then not current: it has a fault, and what was said of it counts no more.
 CREATE TABLE item (
     id INTEGER PRIMARY KEY,
     opaque TEXT NOT NULL UNIQUE, -- for unblinded roles' pages; has nothing in common with the slots' ids
-    image_id TEXT NOT NULL UNIQUE,
+    plan_key TEXT NOT NULL UNIQUE, -- the image id; of bytes that came later with their hash
+    is_current INTEGER NOT NULL DEFAULT 1,
+    image_id TEXT NOT NULL,
     source TEXT NOT NULL CHECK (source IN ('real', 'synthetic')),
     path TEXT NOT NULL,
     sha256 TEXT NOT NULL,
@@ -41,8 +45,10 @@ CREATE TABLE item (
     skin_type INTEGER,
     skin_type_group TEXT,
     severity TEXT,
-    parent_id TEXT
+    parent_id TEXT,
+    UNIQUE (image_id, sha256)
 ) STRICT;
+CREATE UNIQUE INDEX item_of_now ON item (image_id) WHERE is_current;
 
 -- One place in one reviewer's queue. `opaque` is all that the page knows of it; a repeat has an opaque id of its own.
 CREATE TABLE slot (
@@ -110,11 +116,19 @@ CREATE TABLE opinion (
 ) STRICT;
 CREATE INDEX opinion_disputed ON opinion (item_id) WHERE accepted > 0 AND rejected > 0 AND words = 0;
 
--- An image that could not be shown: it is kept out of the accepted ones and reported.
+-- An image that could not be shown: it is kept out of the accepted ones and reported, until it can be shown again.
 CREATE TABLE fault (
     item_id INTEGER PRIMARY KEY REFERENCES item (id),
     what TEXT NOT NULL,
     at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE fault_over (
+    id INTEGER PRIMARY KEY,
+    item_id INTEGER NOT NULL REFERENCES item (id),
+    what TEXT NOT NULL,
+    at TEXT NOT NULL,
+    over_at TEXT NOT NULL
 ) STRICT;
 
 CREATE TRIGGER decision_stands AFTER INSERT ON decision
@@ -178,6 +192,17 @@ BEGIN
     UPDATE slot SET is_open = 0 WHERE item_id = NEW.item_id AND is_open;
 END;
 
+CREATE TRIGGER fault_goes AFTER DELETE ON fault
+BEGIN
+    UPDATE slot SET is_open = 1
+    WHERE item_id = OLD.item_id AND NOT EXISTS (SELECT 1 FROM standing WHERE standing.slot_id = slot.id);
+    UPDATE tally SET faulty = faulty - (
+        SELECT count(*) FROM slot
+        WHERE slot.item_id = OLD.item_id AND slot.reviewer_id = tally.reviewer_id
+            AND (slot.kind = 'adjudication') = tally.is_adjudication AND slot.is_open)
+    WHERE reviewer_id IN (SELECT reviewer_id FROM slot WHERE item_id = OLD.item_id);
+END;
+
 CREATE TRIGGER slot_comes AFTER INSERT ON slot
 BEGIN
     INSERT INTO tally
@@ -219,5 +244,7 @@ BEGIN SELECT RAISE(ABORT, 'what was served is never removed'); END;
 CREATE TRIGGER slot_stays BEFORE UPDATE OF id, opaque, reviewer_id, item_id, kind ON slot
 BEGIN SELECT RAISE(ABORT, 'a slot never stands for another image'); END;
 
-CREATE TRIGGER item_stays BEFORE UPDATE ON item
+CREATE TRIGGER item_stays BEFORE UPDATE OF
+    id, opaque, plan_key, image_id, source, path, sha256, label, "set", strategy, prompt, skin_type, skin_type_group,
+    severity, parent_id ON item
 BEGIN SELECT RAISE(ABORT, 'items are never changed'); END;

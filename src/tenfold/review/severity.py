@@ -1,4 +1,4 @@
-"""Severity as reviewers saw it, or where they said nothing, as it was asked for."""
+"""Severity as reviewers saw it, and the levels that they could name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ CANNOT_TELL = "cannot_tell"
 
 
 def severities_seen(items: Sequence[Item], judgements: Sequence[Judgement]) -> dict[str, str | None]:
-    """By image id, the level that most reviewers named (an adjudicator's word before theirs), else the one asked for.
+    """By image id, the level that most reviewers named (an adjudicator's word before theirs).
 
-    None where they could not tell, or disagree evenly and none was asked for.
+    None where they could not tell; images of which nobody said anything, or evenly different things, are not there.
     """
+    known = {item.image_id for item in items}
     answers: dict[str, list[Judgement]] = defaultdict(list)
     for one in judgements:
-        if one.answers.get(SEVERITY) is not None:
+        if one.image_id in known and one.answers.get(SEVERITY) is not None:
             answers[one.image_id].append(one)
-    found: dict[str, str | None] = {}
-    for item in items:
-        seen = common_answer(answers.get(item.image_id, ()), SEVERITY)
-        found[item.image_id] = None if seen == CANNOT_TELL else seen or item.severity
-    return found
+    named = {image_id: common_answer(given, SEVERITY) for image_id, given in answers.items()}
+    return {image_id: None if level == CANNOT_TELL else level for image_id, level in named.items() if level}
 
 
 def severity_levels(rubric: Rubric) -> tuple[str, ...]:

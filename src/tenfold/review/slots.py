@@ -9,9 +9,10 @@ from datetime import datetime
 
 from tenfold.core.errors import DataError
 from tenfold.review.queue import opaque_id
-from tenfold.review.records import Item, Queue, ServedImage, Slot
-from tenfold.review.times import time_text
+from tenfold.review.records import ImageFault, Item, Queue, ServedImage, Slot
+from tenfold.review.times import read_time, time_text
 
+ANEW = "drawn anew with other bytes since it was put before the reviewers"
 _ITEM_FIELDS = tuple(Item.__dataclass_fields__)
 _ITEM_COLUMNS = ", ".join(f'item."{field}"' for field in _ITEM_FIELDS)
 
@@ -29,19 +30,69 @@ _SLOT = """
 _IN_QUEUE = "slot.reviewer_id = :reviewer AND (slot.kind = 'adjudication') = :adjudication"
 
 
-def add_items(connection: sqlite3.Connection, items: Iterable[Item], secret: bytes) -> int:
-    """Add the images that are not there yet; the number added."""
-    marks = ", ".join("?" for _ in range(len(_ITEM_FIELDS) + 1))
+def add_items(connection: sqlite3.Connection, items: Iterable[Item], secret: bytes, now: datetime) -> int:
+    """Add the images that are not there yet; the number added. One with other bytes takes the place of the former."""
+    marks = ", ".join("?" for _ in range(len(_ITEM_FIELDS) + 2))
     columns = ", ".join(f'"{field}"' for field in _ITEM_FIELDS)
-    before = connection.total_changes
-    connection.executemany(
-        f"INSERT INTO item (opaque, {columns}) VALUES ({marks}) ON CONFLICT (image_id) DO NOTHING",
-        (
-            (opaque_id(secret, "item", item.image_id), *(getattr(item, field) for field in _ITEM_FIELDS))
-            for item in items
-        ),
+    added = 0
+    for item in items:
+        row = connection.execute(
+            "SELECT id, sha256 FROM item WHERE image_id = ? AND is_current", (item.image_id,)
+        ).fetchone()
+        if row is not None and row["sha256"] == item.sha256:
+            continue
+        key = item.image_id if row is None else f"{item.image_id}:{item.sha256}"
+        if row is not None:
+            connection.execute("UPDATE item SET is_current = 0 WHERE id = ?", (row["id"],))
+            _begin_fault(connection, row["id"], ANEW, now)
+        known = connection.execute(
+            "SELECT id FROM item WHERE image_id = ? AND sha256 = ?", (item.image_id, item.sha256)
+        ).fetchone()
+        if known is not None:  # drawn as it was before: what was said of it counts again
+            connection.execute("UPDATE item SET is_current = 1 WHERE id = ?", (known["id"],))
+            end_fault(connection, item.image_id, now)
+        else:
+            values = (getattr(item, field) for field in _ITEM_FIELDS)
+            connection.execute(
+                f"INSERT INTO item (opaque, plan_key, {columns}) VALUES ({marks})",
+                (opaque_id(secret, "item", key), key, *values),
+            )
+        added += 1
+    return added
+
+
+def report_fault(connection: sqlite3.Connection, image_id: str, sha256: str, what: str, now: datetime) -> None:
+    """Note that an image could not be shown; the first word stays. `sha256`: of which bytes; "": of those of now."""
+    row = connection.execute(
+        "SELECT id FROM item WHERE image_id = ? AND (sha256 = ? OR (? = '' AND is_current))", (image_id, sha256, sha256)
+    ).fetchone()
+    if row is not None:
+        _begin_fault(connection, row["id"], what, now)
+
+
+def faults(connection: sqlite3.Connection) -> list[ImageFault]:
+    """The images of now that cannot be shown, by image id."""
+    rows = connection.execute(
+        "SELECT image_id, what, at FROM fault JOIN item ON item.id = fault.item_id WHERE is_current ORDER BY image_id"
     )
-    return connection.total_changes - before
+    return [ImageFault(row["image_id"], row["what"], read_time(row["at"])) for row in rows]
+
+
+def end_fault(connection: sqlite3.Connection, image_id: str, now: datetime) -> None:
+    """The image of now can be shown again; that it could not be stays on record."""
+    of_now = "item_id = (SELECT id FROM item WHERE image_id = ? AND is_current)"
+    connection.execute(
+        f"INSERT INTO fault_over (item_id, what, at, over_at) SELECT item_id, what, at, ? FROM fault WHERE {of_now}",
+        (time_text(now), image_id),
+    )
+    connection.execute(f"DELETE FROM fault WHERE {of_now}", (image_id,))
+
+
+def _begin_fault(connection: sqlite3.Connection, item_id: int, what: str, now: datetime) -> None:
+    connection.execute(
+        "INSERT INTO fault (item_id, what, at) VALUES (?, ?, ?) ON CONFLICT (item_id) DO NOTHING",
+        (item_id, what, time_text(now)),
+    )
 
 
 def window(connection: sqlite3.Connection, reviewer_id: int, queue: Queue, start: int, count: int) -> list[Slot]:
@@ -101,8 +152,9 @@ def mark_served(connection: sqlite3.Connection, pairs: Iterable[tuple[int, str]]
 
 
 def items(connection: sqlite3.Connection) -> list[Item]:
-    """All images, by image id."""
-    return [_item(row) for row in connection.execute(f"SELECT {_ITEM_COLUMNS} FROM item ORDER BY image_id")]
+    """All images as they are now, by image id."""
+    rows = connection.execute(f"SELECT {_ITEM_COLUMNS} FROM item WHERE is_current ORDER BY image_id")
+    return [_item(row) for row in rows]
 
 
 def item_by_opaque(connection: sqlite3.Connection, opaque: str) -> Item:

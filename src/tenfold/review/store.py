@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
 from tenfold.core.errors import DataError
 from tenfold.review import assigning, counts, database, decisions, meta, people, slots
+from tenfold.review.queue import opaque_id
 from tenfold.review.records import (
     Decision,
     ImageFault,
@@ -22,9 +23,10 @@ from tenfold.review.records import (
     Role,
     Saved,
     ServedImage,
+    Share,
     Slot,
 )
-from tenfold.review.times import read_time, time_text, utc_now
+from tenfold.review.times import utc_now
 
 DATABASE = "review/review.sqlite"
 """Relative to the workspace."""
@@ -81,13 +83,14 @@ class Store:
     def fill(self, items: Iterable[Item], settings: QueueSettings) -> int:
         """Add the images that are not there yet, keep the settings and plan all queues; the number added.
 
-        Images that are there stay as they are, even when they are not named again.
+        Images that are there stay as they are, even when they are not named again. One that was drawn anew with other
+        bytes is to be judged anew; what was said of the former stays on record.
         """
         added = 0
         rows = iter(items)
         while part := list(islice(rows, assigning.SLICE)):
             with self._database.writing() as connection:
-                added += slots.add_items(connection, part, self._secret)
+                added += slots.add_items(connection, part, self._secret, self._now())
         with self._database.writing() as connection:
             meta.set_settings(connection, settings)
             meta.set_plan_due(connection, is_due=True)
@@ -100,7 +103,7 @@ class Store:
             return meta.settings(connection)
 
     def items(self) -> list[Item]:
-        """All images, by image id."""
+        """All images as they are now, by image id."""
         with self._database.reading() as connection:
             return slots.items(connection)
 
@@ -168,10 +171,15 @@ class Store:
         with self._database.reading() as connection:
             return slots.item_by_opaque(connection, opaque)
 
+    def person_id(self, reviewer_id: int) -> str:
+        """Who somebody is to browsers: unlike in every other store, and nothing can be learned from it."""
+        return opaque_id(self._secret, "person", str(reviewer_id))
+
     def item_opaques(self) -> dict[str, str]:
         """By image id, the id under which unblinded pages know an image."""
         with self._database.reading() as connection:
-            return dict(connection.execute("SELECT image_id, opaque FROM item ORDER BY image_id").fetchall())
+            rows = connection.execute("SELECT image_id, opaque FROM item WHERE is_current ORDER BY image_id")
+            return dict(rows.fetchall())
 
     def serve(self, reviewer_id: int, opaque: str) -> Item:
         """The image of an own slot, noted as served (on the disk) before it is returned. DataError: not an own slot."""
@@ -192,8 +200,14 @@ class Store:
         with self._database.reading() as connection:
             return counts.progress(connection, reviewer_id, queue)
 
+    def shares(self, image_ids: Collection[str] | None = None) -> list[Share]:
+        """What everyone ever invited has of these images, None: of all; in the order of their first invitation."""
+        with self._database.reading() as connection:
+            return counts.shares(connection, people.reviewers(connection, self._now()), image_ids)
+
     def plan_adjudication(self) -> int:
-        """Give disputed images to adjudicators (or leads); the number of new slots. Cheap when there is nothing new."""
+        """Give disputed images to adjudicators, or where none is invited to leads, if the settings say so; the number
+        of new slots. Cheap when there is nothing new."""
         with self._database.reading() as connection:
             settings = meta.settings(connection)
             if settings is None or not assigning.undealt(connection, settings):
@@ -202,9 +216,14 @@ class Store:
             return assigning.plan_adjudication(connection, settings, self._secret)
 
     def disputed(self) -> list[str]:
-        """Images that wait for an adjudicator's word: first judgements differ, and no adjudicator's stands."""
+        """Synthetic images that wait for an adjudicator: first judgements differ, and no word of one stands."""
         with self._database.reading() as connection:
             return counts.disputed(connection)
+
+    def rejected_before(self) -> set[str]:
+        """Images of which somebody rejected what was drawn before."""
+        with self._database.reading() as connection:
+            return counts.rejected_before(connection)
 
     def add_decision(self, reviewer_id: int, decision: Decision) -> Saved:
         """Append one. DataError: not an own slot, not served, a client_id of another decision, an undo of nothing."""
@@ -241,7 +260,8 @@ class Store:
             return decisions.all_decisions(connection)
 
     def latest(self, image_id: str | None = None) -> list[Judgement]:
-        """The decision that stands for each decided slot (after undo), in the order of arrival; of one image or all."""
+        """The decision that stands for each decided slot (after undo), in the order of arrival; of one image or all, as
+        they are now."""
         with self._database.reading() as connection:
             return decisions.standing_decisions(connection, image_id)
 
@@ -255,22 +275,21 @@ class Store:
         with self._database.reading(is_one_query=True) as connection:
             return slots.following(connection, reviewer_id, queue, position, count)
 
-    def report_fault(self, image_id: str, what: str) -> None:
-        """Note that an image could not be shown; the first word stays."""
+    def report_fault(self, image_id: str, what: str, sha256: str = "") -> None:
+        """Note that an image cannot be shown; the first word stays. `sha256`: of the bytes meant; "": those of now."""
         with self._database.writing() as connection:
-            connection.execute(
-                "INSERT INTO fault (item_id, what, at) SELECT id, ?, ? FROM item WHERE image_id = ? "
-                "ON CONFLICT (item_id) DO NOTHING",
-                (what, time_text(self._now()), image_id),
-            )
+            slots.report_fault(connection, image_id, sha256, what, self._now())
+
+    def end_faults(self, image_ids: Collection[str]) -> None:
+        """Note that these images, as they are now, can be shown again: who has not judged them is asked again."""
+        with self._database.writing() as connection:
+            for image_id in image_ids:
+                slots.end_fault(connection, image_id, self._now())
 
     def faults(self) -> list[ImageFault]:
-        """The images that could not be shown, by image id."""
+        """The images that cannot be shown, by image id."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT image_id, what, at FROM fault JOIN item ON item.id = fault.item_id ORDER BY image_id"
-            )
-            return [ImageFault(row["image_id"], row["what"], read_time(row["at"])) for row in rows]
+            return slots.faults(connection)
 
     def _plan(self) -> None:
         """Bring all queues to the plan; the write lock is held for slices and for what must change at once only."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenfold.metrics.agreement import answered_share, balanced_share
-from tenfold.metrics.arrays import IntArray
+from tenfold.metrics.agreement import Agreement, answered_share, balanced_share
 from tenfold.review.records import Item, Judgement
 from tenfold.review.rubric import ORIGIN
-from tenfold.review.shares import Figure, as_figure
+from tenfold.review.shares import Figure, as_figure, source_of
 
 GENERATED = "generated"
 
@@ -30,7 +29,8 @@ class DetectionRow:
 
 @dataclass(frozen=True)
 class Detection:
-    """Of all reviewers together (answers on one image go together in the intervals), of each, and of each class."""
+    """Of all reviewers together, of each, and of each class. In the intervals the answers on one image, and on the
+    synthetic images made from one, go together; the reviewers are those who answered, not a sample of others."""
 
     together: DetectionRow
     by_reviewer: tuple[DetectionRow, ...]
@@ -55,17 +55,14 @@ def detection(first: Sequence[Judgement], by_id: Mapping[str, Item], generator: 
 def _row(
     name: str, answered: Sequence[Judgement], by_id: Mapping[str, Item], generator: np.random.Generator
 ) -> DetectionRow:
-    synthetic, real = (_answers(answered, by_id, source) for source in ("synthetic", "real"))
-    return DetectionRow(
-        name,
-        as_figure(answered_share(*synthetic, generator)),
-        as_figure(answered_share(*real, generator)),
-        as_figure(balanced_share(synthetic, real, generator)),
-    )
+    synthetic, real = (_told(answered, by_id, source, generator) for source in ("synthetic", "real"))
+    return DetectionRow(name, as_figure(synthetic), as_figure(real), as_figure(balanced_share(synthetic, real)))
 
 
-def _answers(answered: Sequence[Judgement], by_id: Mapping[str, Item], source: str) -> tuple[IntArray, IntArray]:
-    """Right answers and answers (N,) of each image of this source, by image id."""
+def _told(
+    answered: Sequence[Judgement], by_id: Mapping[str, Item], source: str, generator: np.random.Generator
+) -> Agreement:
+    """The share of right answers on the images of this origin."""
     right: dict[str, int] = defaultdict(int)
     given: dict[str, int] = defaultdict(int)
     for one in answered:
@@ -73,4 +70,6 @@ def _answers(answered: Sequence[Judgement], by_id: Mapping[str, Item], source: s
             given[one.image_id] += 1
             right[one.image_id] += (one.answers[ORIGIN] == GENERATED) == (source == "synthetic")
     ids = sorted(given)
-    return np.array([right[i] for i in ids], dtype=np.int64), np.array([given[i] for i in ids], dtype=np.int64)
+    is_right, answers = (np.array([count[i] for i in ids], dtype=np.int64) for count in (right, given))
+    groups = np.unique([source_of(by_id[i]) for i in ids], return_inverse=True)[1].astype(np.int64)
+    return answered_share(is_right, answers, generator, groups=groups)

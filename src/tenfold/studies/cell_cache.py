@@ -15,7 +15,7 @@ from tenfold.core.files import read_json, write_atomic, write_json_atomic
 from tenfold.core.hashing import sha256_json, sha256_path
 from tenfold.core.run_record import Result, begin_stage, hash_inputs, read_run_record
 from tenfold.core.workspace import Workspace
-from tenfold.data.verdicts import verdict_files
+from tenfold.data.verdicts import kept_out_files
 
 LINKED_FROM = "linked_from"
 _INDEX = "cache/cells"
@@ -30,7 +30,7 @@ def content_key(config: ClassifierConfig, workspace: Workspace) -> str:
     from tenfold.classification.run import STAGE
 
     named = {workspace.resolve(path) for path in (*config.extra_manifests, config.extra_weights) if path}
-    verdicts = verdict_files(workspace, config.extra_manifests) if config.extra_review == "filtered" else []
+    verdicts = kept_out_files(workspace, config.extra_manifests) if config.extra_review == "filtered" else []
     others = [path for path in cell_inputs(config, workspace) if path not in named | set(verdicts)]
     settings = config.model_dump(mode="json")
     return sha256_json(

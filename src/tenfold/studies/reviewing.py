@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tenfold.core.executor import Executor
 from tenfold.core.progress import Progress
 from tenfold.core.workspace import Workspace
-from tenfold.data.verdicts import verdict_hashes
+from tenfold.data.verdicts import kept_out_hashes
 from tenfold.review.config import ReviewConfig
 from tenfold.review.items import set_manifest
 from tenfold.review.run import run as run_review
@@ -49,5 +49,5 @@ def review_sets(
 
 
 def heeded_verdicts(plan: StudyPlan, workspace: Workspace) -> Mapping[str, str]:
-    """SHA-256 of the verdicts on the study's sets, by path: where they change, its cells are trained anew."""
-    return verdict_hashes(workspace, [set_manifest(one.name) for one in plan.sets])
+    """SHA-256 of what is kept out of the study's sets, by path: where it changes, its cells are trained anew."""
+    return kept_out_hashes(workspace, [set_manifest(one.name) for one in plan.sets])

@@ -62,7 +62,9 @@ def run(
     stage = begin_stage(workspace, "study", folder, config, inputs, seed=workspace.root_seed)
     plan_path = stage.folder / "plan.json"
     is_done = stage.is_finished and plan_path.is_file() and all(is_finished(part) for part in waves.parts)
+    sets = reviewed_sets(plan) if config.review is not None else ()
     if is_done and stage.result().summary.get("verdicts", {}) == heeded_verdicts(plan, workspace):
+        review_sets(config, sets, {}, workspace, executor, progress)  # its results say what people did since
         return stage.result()
     cells_path, results_path = stage.folder / "cells.parquet", stage.folder / "results.parquet"
     expected = forecast(plan, waves, table, executor.worker_count, filling.rates)
@@ -71,7 +73,6 @@ def run(
     for note in plan.notes:
         progress.log(note)
     try_network(waves.parts)
-    sets = reviewed_sets(plan) if config.review is not None else ()
     before, after = split_at_review(waves, plan, sets)
     outcomes = _run_waves(before, {}, executor, progress)
     review_sets(config, sets, outcomes, workspace, executor, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +21,10 @@ from tenfold.recipes.reviewing import order_review
 from tenfold.review.records import Decision, Judgement, Role, Saved, Verdict
 from tenfold.review.run import begin_review
 from tenfold.review.store import DATABASE, Store
+from tests.browser.review.needs import CHROMIUM
 from tests.review_page import add_synthetic_set
 from tests.tiny_data import ids_of, make_tiny_workspace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESK = {"width": 1280, "height": 800}
 TABLET = {"width": 1024, "height": 768}
 PHONE = {"width": 390, "height": 844}
@@ -33,7 +32,6 @@ LONGEST_WAIT_MS = 12_000
 N_IMAGES = 14
 N_REAL = 2
 DERIVED = "img2img"
-NO_BROWSER = "no chromium on PATH"
 
 
 Words = tuple[Verdict, tuple[str, ...], Mapping[str, Any]]

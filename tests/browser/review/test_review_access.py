@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytest.importorskip("playwright")
-pytest.importorskip("axe_playwright_python")
+from tests.browser.review.needs import NO_DRIVER, needs_browser
+
+pytest.importorskip("playwright", reason=NO_DRIVER)
+pytest.importorskip("axe_playwright_python", reason=NO_DRIVER)
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.review.served import (
-    CHROMIUM,
     DERIVED,
     DESK,
-    NO_BROWSER,
     PHONE,
     TABLET,
     Served,
@@ -27,7 +27,7 @@ from tests.browser.review.served import (
     wait_until_saved,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+pytestmark = needs_browser
 
 RAO, LIND, LEAD = "Dr Rao", "Prof Lind", "Lead"
 VIEWS = {

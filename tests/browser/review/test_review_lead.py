@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("playwright")
+from tests.browser.review.needs import NO_DRIVER, needs_browser
+
+pytest.importorskip("playwright", reason=NO_DRIVER)
 
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.review.served import (
-    CHROMIUM,
     DERIVED,
     DESK,
     N_IMAGES,
     N_REAL,
-    NO_BROWSER,
     Served,
     Words,
     open_page,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+pytestmark = needs_browser
 
 RAO, OKAFOR, LEAD = "Dr Rao", "Dr Okafor", "Lead"
 
@@ -118,7 +118,12 @@ def test_the_dashboard_shows_every_figure_with_its_interval_and_count(page: Page
     tile = page.locator(".figure", has_text="minutes per accepted image").inner_text()
     assert f"{price['value']:.2f}" in tile and f"n = {price['n_images']}" in tile
     tile = page.locator(".figure", has_text="told apart right").inner_text()
-    assert f"n = {found['together']['balanced']['n_images']}" in tile
+    together = found["together"]
+    assert f"n = {together['balanced']['n_images']}" in tile
+    assert f"({together['synthetic_told']['n_images']} synthetic, {together['real_told']['n_images']} real)" in tile
+    assert "not how others would judge" in shown
+    is_alike = summary["n_sources"] < summary["n_images"]
+    assert ("take those of one source together" in shown) == is_alike
 
 
 def test_the_dashboard_says_what_to_generate_more_of(page: Page) -> None:
@@ -126,17 +131,26 @@ def test_the_dashboard_says_what_to_generate_more_of(page: Page) -> None:
         told = route.fetch().json()
         rate = {"value": 0.5, "low": 0.3, "high": 0.7, "n_images": 12, "method": "Wilson"}
         told["coverage"]["goals"] = [
-            {"kind": "severity", "value": "mild", "wanted": 50, "accepted": 8, "undecided": 0, "missing": 42,
-             "accept_rate": rate, "to_draw": 84, "to_draw_low": 60, "to_draw_high": 140},
-            {"kind": "total", "value": "", "wanted": 10, "accepted": 10, "undecided": 0, "missing": 0,
-             "accept_rate": rate, "to_draw": 0, "to_draw_low": 0, "to_draw_high": 0},
+            {"kind": "severity", "value": "mild", "set": "first", "wanted": 50, "accepted": 8, "undecided": 0,
+             "missing": 42, "yield_rate": rate, "to_draw": 84, "to_draw_low": 60, "to_draw_high": 140,
+             "why_unknown": ""},
+            {"kind": "severity", "value": "moderate", "set": "first", "wanted": 50, "accepted": 0, "undecided": 0,
+             "missing": 50, "yield_rate": rate, "to_draw": None, "to_draw_low": None, "to_draw_high": None,
+             "why_unknown": "none_asked"},
+            {"kind": "total", "value": "", "set": "first", "wanted": 10, "accepted": 10, "undecided": 0, "missing": 0,
+             "yield_rate": rate, "to_draw": 0, "to_draw_low": 0, "to_draw_high": 0, "why_unknown": ""},
         ]  # fmt: skip
+        told["summary"] |= {"shown_as_asked": {"mole": rate}, "class_was_told": True}
         route.fulfill(json=told)
 
     page.route("**/api/dashboard", with_goals)
     page.goto("about:blank")
     page.go_back()
-    page.get_by_text("Severity mild: 42 are missing; draw about 84 more (60 to 140).").wait_for()
+    page.get_by_text("Severity mild, set first: 42 are missing; draw about 84 more (60 to 140).").wait_for()
+    page.get_by_text("Severity moderate, set first: 50 are missing; no image was asked for it").wait_for()
+    page.get_by_text("Each set has these targets of its own.").wait_for()
+    expect(page.get_by_role("heading", name="Not contradicted")).to_be_visible()
+    assert "They were told it" in page.locator("main").inner_text()
     row = page.locator("tr", has=page.get_by_role("rowheader", name="Severity mild"))
     assert "8 of 50" in row.inner_text() and "84 (60 to 140)" in row.inner_text()
     assert "10 of 10" in page.locator("tr", has=page.get_by_role("rowheader", name="All images")).inner_text()

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("playwright")
+from tests.browser.review.needs import NO_DRIVER, needs_browser
+
+pytest.importorskip("playwright", reason=NO_DRIVER)
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tenfold.review.store import DATABASE
 from tests.browser.review.served import (
-    CHROMIUM,
     LONGEST_WAIT_MS,
-    NO_BROWSER,
     Served,
     open_page,
     served_review,
@@ -24,7 +24,7 @@ from tests.browser.review.served import (
 )
 
 JUMPING_CLOCK = Path(__file__).with_name("jumping_clock.js")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+pytestmark = needs_browser
 
 
 @pytest.fixture

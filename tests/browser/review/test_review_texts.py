@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("playwright")
+from tests.browser.review.needs import NO_DRIVER, needs_browser
+
+pytest.importorskip("playwright", reason=NO_DRIVER)
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tenfold.review import web
 from tests.browser.review.served import (
-    CHROMIUM,
     DERIVED,
     DESK,
-    NO_BROWSER,
     Served,
     open_page,
     wait_until_saved,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+pytestmark = needs_browser
 
 TEXTS = Path(str(web.__file__)).with_name("static") / "text.en.json"
 WORDS = """() => {

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("playwright")
+from tests.browser.review.needs import NO_DRIVER, needs_browser
+
+pytest.importorskip("playwright", reason=NO_DRIVER)
 
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.review.served import (
-    CHROMIUM,
     N_IMAGES,
-    NO_BROWSER,
     Served,
     open_page,
     wait_for_image,
     wait_until_saved,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+pytestmark = needs_browser
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ from tenfold.core.hashing import sha256_file
 from tenfold.core.workspace import Workspace
 from tenfold.data.manifest import read_manifest
 from tenfold.data.verdicts import (
+    kept_out_hashes,
+    read_filtered,
     read_reviewed,
     verdict_files,
-    verdict_hashes,
     verdict_path,
+    write_kept_out,
     write_verdicts,
 )
 from tests.review_workspace import make_review_workspace
@@ -35,7 +37,8 @@ def _verdicts(rows: pd.DataFrame, *states: str) -> pd.DataFrame:
 
 def test_without_verdicts_the_manifest_speaks(workspace: Workspace) -> None:
     assert read_reviewed(workspace, MANIFEST).equals(read_manifest(workspace.resolve(MANIFEST)))
-    assert not verdict_files(workspace, [MANIFEST]) and not verdict_hashes(workspace, [MANIFEST])
+    assert read_filtered(workspace, MANIFEST).equals(read_manifest(workspace.resolve(MANIFEST)))
+    assert not verdict_files(workspace, [MANIFEST]) and not kept_out_hashes(workspace, [MANIFEST])
 
 
 def test_verdicts_are_joined_and_the_manifest_stays_as_it_is(workspace: Workspace) -> None:
@@ -54,11 +57,32 @@ def test_verdicts_are_joined_and_the_manifest_stays_as_it_is(workspace: Workspac
 def test_the_same_verdicts_leave_the_file_alone(workspace: Workspace) -> None:
     rows = read_manifest(workspace.resolve(MANIFEST))
     write_verdicts(workspace, "drawn", _verdicts(rows, "rejected", "accepted"))
-    before = verdict_hashes(workspace, [MANIFEST])
+    before = sha256_file(verdict_path(workspace, MANIFEST))
     assert not write_verdicts(workspace, "drawn", _verdicts(rows, "rejected", "accepted").iloc[::-1])
-    assert verdict_hashes(workspace, [MANIFEST]) == before
+    assert sha256_file(verdict_path(workspace, MANIFEST)) == before
     assert write_verdicts(workspace, "drawn", _verdicts(rows, "rejected", "rejected"))
-    assert verdict_hashes(workspace, [MANIFEST]) != before
+    assert sha256_file(verdict_path(workspace, MANIFEST)) != before
+
+
+def test_what_is_kept_out_stays_out_and_an_acceptance_changes_nothing_for_those_who_learn(workspace: Workspace) -> None:
+    rows = read_manifest(workspace.resolve(MANIFEST))
+    out, other = rows["image_id"].tolist()[:2]
+    assert write_kept_out(workspace, "drawn", [out]) and not write_kept_out(workspace, "drawn", [out])
+    hashes = kept_out_hashes(workspace, [MANIFEST, "synthetic/none/manifest.parquet"])
+    assert len(hashes) == 1
+    assert set(read_filtered(workspace, MANIFEST)["image_id"]) == set(rows["image_id"]) - {out}
+    write_verdicts(workspace, "drawn", _verdicts(rows, "rejected", "accepted"))
+    assert kept_out_hashes(workspace, [MANIFEST]) == hashes
+    assert write_kept_out(workspace, "drawn", [out, other]) and kept_out_hashes(workspace, [MANIFEST]) != hashes
+    assert write_kept_out(workspace, "drawn", []) and not kept_out_hashes(workspace, [MANIFEST])
+    assert not write_kept_out(workspace, "drawn", [])
+
+
+def test_a_damaged_list_of_what_is_kept_out_is_refused(workspace: Workspace) -> None:
+    write_kept_out(workspace, "drawn", ["0" * 16])
+    (workspace.path / "review/kept_out/drawn.json").write_text('{"a": 1}')
+    with pytest.raises(DataError, match="tenfold review export"):
+        read_filtered(workspace, MANIFEST)
 
 
 def test_drawn_anew_an_accepted_image_is_unreviewed_and_a_rejected_one_stays_out(workspace: Workspace) -> None:

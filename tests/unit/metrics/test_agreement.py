@@ -14,11 +14,14 @@ from tenfold.core.seeds import numpy_generator
 from tenfold.metrics.agreement import (
     NOT_RATED,
     answered_share,
+    balanced_share,
     cohen_kappa,
     fleiss_kappa,
     kappa_interval,
     percent_agreement,
     share_interval,
+    within_kappa,
+    within_percent,
 )
 from tenfold.metrics.arrays import IntArray, one_weighting
 
@@ -114,6 +117,80 @@ def test_answers_on_one_image_go_together() -> None:
     assert fourfold.value == alone.value == pytest.approx(0.6)
     assert fourfold.high - fourfold.low == pytest.approx(alone.high - alone.low)
     assert alone.low == pytest.approx(0.46, abs=0.02) and alone.high == pytest.approx(0.73, abs=0.02)
+
+
+def _answers(right: int, count: int) -> tuple[IntArray, IntArray]:
+    return np.array([1] * right + [0] * (count - right)), np.ones(count, dtype=np.int64)
+
+
+def test_a_small_half_keeps_the_mean_of_two_shares_uncertain() -> None:
+    """60 of 60 and 3 of 3: Wilson's limits are 0.940 and 0.438, so the mean of 1 can be 0.72, not 0.94."""
+    many, few = (answered_share(*_answers(count, count), numpy_generator(0)) for count in (60, 3))
+    found = balanced_share(many, few)
+    assert (found.value, found.high, found.image_count) == (1.0, 1.0, 63)
+    assert found.low == pytest.approx(1 - math.hypot(1 - many.low, 1 - few.low) / 2) == pytest.approx(0.717, abs=2e-3)
+    nobody = answered_share(*_answers(0, 0), numpy_generator(0))
+    assert "one of the two kinds" in balanced_share(many, nobody).method
+
+
+def test_the_mean_of_two_shares_is_covered_where_one_half_is_small() -> None:
+    """Of 400 simulated reviews of 60 and 3 images, known to 95 and 90 %, the interval holds the mean in 95 % or more.
+
+    Without the small half's own limits it did in 60 %.
+    """
+    generator = numpy_generator(11)
+    hits = 0
+    for _ in range(400):
+        halves = [
+            answered_share(generator.binomial(1, p, n), np.ones(n, dtype=np.int64), generator, draws=200)
+            for p, n in ((0.95, 60), (0.9, 3))
+        ]
+        found = balanced_share(halves[0], halves[1])
+        hits += found.low <= 0.925 <= found.high
+    assert hits >= 380
+
+
+def _looks(first_yes: float, seed: int, count: int = 4000) -> IntArray:
+    """(N, 2) two looks of a rater who says yes at random."""
+    return (numpy_generator(seed).random((count, 2)) < first_yes).astype(np.int64)
+
+
+def test_raters_who_are_steady_by_chance_alone_are_so_together() -> None:
+    """One accepts 90 %, one 10 %, both at random: 0.82 alike by chance each, and 0 beyond it; pooled it looked 0.64."""
+    lax, strict = _looks(0.9, 1), _looks(0.1, 2)
+    blank = np.full_like(lax, NOT_RATED)
+    table = np.concatenate([np.concatenate([lax, blank], axis=1), np.concatenate([blank, strict], axis=1)])
+    assert _one(cohen_kappa, np.concatenate([lax, strict])) == pytest.approx(0.64, abs=0.03)
+    assert _one(within_kappa, table) == pytest.approx(0.0, abs=0.05)
+    assert _one(within_percent, table) == pytest.approx(0.82, abs=0.02)
+
+
+def test_within_kappa_of_one_rater_is_cohens_and_an_image_of_two_counts_once() -> None:
+    first, second = _noisy(40, 2, seed=4), _noisy(40, 2, seed=5)
+    assert _one(within_kappa, first) == pytest.approx(cohen_kappa_score(first[:, 0], first[:, 1]))
+    both = np.concatenate([first, second], axis=1)
+    assert kappa_interval(within_kappa, both, numpy_generator(0)).image_count == 40
+    assert share_interval(within_percent, both, numpy_generator(0)).value == pytest.approx(
+        ((first[:, 0] == first[:, 1]).mean() + (second[:, 0] == second[:, 1]).mean()) / 2
+    )
+
+
+def test_images_of_one_source_go_together() -> None:
+    """Ten copies of each of 12 images tell no more than the 12: intervals are theirs, for shares, kappa and answers."""
+    ratings = _noisy(12, 2, seed=8, share=0.5, error=0.2)
+    groups = np.repeat(np.arange(12), 10)
+    many = np.repeat(ratings, 10, axis=0)
+    for interval, metric in ((share_interval, percent_agreement), (kappa_interval, cohen_kappa)):
+        few = interval(metric, ratings, numpy_generator(1))
+        grouped, loose = (interval(metric, many, numpy_generator(1), groups=one) for one in (groups, None))
+        assert (grouped.low, grouped.high) == (pytest.approx(few.low), pytest.approx(few.high))
+        assert grouped.image_count == 120 and "source images" in grouped.method
+        assert loose.high - loose.low < 0.5 * (grouped.high - grouped.low)
+    right = np.repeat(ratings[:, 0], 10)
+    ones = np.ones(120, dtype=np.int64)
+    grouped = answered_share(right, ones, numpy_generator(1), groups=groups)
+    few = answered_share(ratings[:, 0], ones[:12], numpy_generator(1))
+    assert (grouped.low, grouped.high) == (pytest.approx(few.low), pytest.approx(few.high))
 
 
 @pytest.mark.slow

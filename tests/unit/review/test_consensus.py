@@ -47,15 +47,47 @@ def test_an_adjudicators_word_counts_by_that_rule_alone() -> None:
     assert (accepted.n_reviewers, accepted.n_accept, accepted.n_reject) == (2, 1, 1)
 
 
+def test_a_word_from_a_dispute_that_is_over_overrides_nobody() -> None:
+    """The adjudicator rejected while the reviewers differed; then the one who had rejected took it back."""
+    agreed = _verdict("adjudicated", "accept", "accept", word="reject")
+    assert (agreed.verdict, agreed.is_adjudicated, agreed.is_kept_out, agreed.reasons) == ("accepted", False, False, ())
+
+
 def test_a_second_look_tells_of_the_reviewer_not_of_the_image() -> None:
     given = [judgement(ITEM.image_id, "accept"), judgement(ITEM.image_id, "reject", kind="repeat")]
+    rules: tuple[Rule, ...] = ("majority", "adjudicated")
+    for rule in rules:
+        found = decide([ITEM], given, rule)[0]
+        assert (found.verdict, found.n_reviewers, found.is_disputed) == ("accepted", 1, False)
+
+
+def test_by_any_reject_a_rejection_at_a_second_look_rejects() -> None:
+    given = [
+        judgement(ITEM.image_id, "accept"),
+        judgement(ITEM.image_id, "accept", "bob"),
+        judgement(ITEM.image_id, "reject", kind="repeat", reasons=("poor_quality",)),
+    ]
     found = decide([ITEM], given, "any_reject")[0]
-    assert (found.verdict, found.n_reviewers, found.is_disputed) == ("accepted", 1, False)
+    assert (found.verdict, found.n_accept, found.n_reject, found.reasons) == ("rejected", 1, 1, ("poor_quality",))
+    assert not found.is_disputed and found.is_kept_out
+    other_way = [judgement(ITEM.image_id, "reject"), judgement(ITEM.image_id, "accept", kind="repeat")]
+    assert decide([ITEM], other_way, "any_reject")[0].verdict == "rejected"
 
 
-def test_what_could_not_be_shown_is_kept_out_whatever_was_said() -> None:
+def test_what_cannot_be_shown_is_kept_out_and_nobodys_rejection() -> None:
     found = decide([ITEM], [judgement(ITEM.image_id, "accept")], "any_reject", {ITEM.image_id})[0]
-    assert found.verdict == "rejected" and found.is_faulty
+    assert (found.verdict, found.is_faulty, found.is_kept_out) == ("unreviewed", True, True)
+    found = decide([ITEM], [judgement(ITEM.image_id, "reject")], "any_reject", {ITEM.image_id})[0]
+    assert (found.verdict, found.is_faulty, found.is_kept_out) == ("rejected", True, True)
+
+
+def test_what_nobody_settled_is_kept_out_and_what_nobody_saw_is_not() -> None:
+    assert _verdict("adjudicated", "accept", "reject").is_kept_out
+    assert not _verdict("adjudicated").is_kept_out and not _verdict("adjudicated", "accept").is_kept_out
+    anew = decide([ITEM], [], "majority", rejected_before={ITEM.image_id})[0]
+    assert (anew.verdict, anew.is_kept_out) == ("unreviewed", True)
+    judged = decide([ITEM], [judgement(ITEM.image_id)], "majority", rejected_before={ITEM.image_id})[0]
+    assert (judged.verdict, judged.is_kept_out) == ("accepted", False)
 
 
 def test_real_images_get_no_verdict() -> None:

@@ -144,6 +144,16 @@ def test_too_few_real_images_are_all_taken_and_none_when_not_wanted() -> None:
     assert choose_real(real, synthetic, 0.0, 1) == choose_real(real, [], 0.5, 1) == []
 
 
+def test_no_real_image_stands_beside_one_that_was_made_of_it() -> None:
+    items = make_items(100)
+    real = [item for item in items if item.source == "real"]
+    synthetic = [item for item in items if item.source == "synthetic"]
+    parent = choose_real(real, synthetic, 0.05, 1)[0].image_id
+    derived = [replace(synthetic[0], parent_id=parent), *synthetic[1:]]
+    chosen = {item.image_id for item in choose_real(real, derived, 0.05, 1)}
+    assert parent not in chosen and len(chosen) == len(choose_real(real, synthetic, 0.05, 1))
+
+
 def test_opaque_ids_need_the_secret_and_differ_in_every_part() -> None:
     made = {
         opaque_id(secret, *parts)

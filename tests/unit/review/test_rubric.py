@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import DataError, FaultsError, InputError
-from tenfold.review.rubric import check_answers, load_rubric, read_rubric
+from tenfold.review.rubric import MAX_OPTIONS, MAX_QUESTIONS, check_answers, load_rubric, read_rubric
 
 GOOD = """\
 questions:
@@ -84,6 +84,92 @@ def test_a_fault_is_told_with_its_line(old: str, new: str, where: str, what: str
     assert old in GOOD
     error = fault(GOOD.replace(old, new, 1))
     assert error.where == where and what in error.what
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ("x: a\x00b\n", "my.yaml:14:5"),
+        ("x: 1\ny: a\x07b\n", "my.yaml:15:5"),
+        ("x: 2025-13-45\n", "my.yaml:14:4"),
+        ("x:\n  - " + "1" * 5000 + "\n", "my.yaml:15:5"),
+        ("x:\n  - " + "[" * 5000 + "\n", "my.yaml:15:23"),
+        ("x: !!timestamp now\n", "my.yaml:14:4"),
+        ("5: x\n", "my.yaml:14:1"),
+        ("yes: x\n", "my.yaml:14:1"),
+        ("~: x\n", "my.yaml:14:1"),
+        ("  1: {text: x}\n", "my.yaml:14:3"),
+        ("  no: {text: x}\n", "my.yaml:14:3"),
+        ("  2020-01-01: {text: x}\n", "my.yaml:14:3"),
+        ("  1:\n    text: x\n    txt: y\n", "my.yaml:16:5"),
+        ('  a: {guides: [g.png, "a\\0b"]}\n', "my.yaml:14:23"),
+        ("  a: {guides: [g.png, " + "x" * 5000 + "]}\n", "my.yaml:14:23"),
+    ],
+)
+def test_every_fault_is_told_with_its_own_line(more: str, where: str) -> None:
+    error = fault(GOOD + more)
+    assert where in str(error), str(error)
+    assert error.where in (where, "") and len(str(error)) < 1000
+
+
+def test_a_class_that_is_read_as_a_number_is_to_be_quoted() -> None:
+    assert "put it in quotes" in fault(GOOD + "  1: {text: x}\n").what
+    assert "1" in read_rubric((GOOD + "  '1': {text: x}\n").encode(), "my.yaml").classes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("{key: 1,", '{key: "1",', "my.yaml:11:6"),
+        ("{key: 1,", "{key: 1.0,", "my.yaml:11:6"),
+        ("{key: 1,", "{key: yes,", "my.yaml:11:6"),
+        ("    levels: 7", '    levels: "7"', "my.yaml:5:5"),
+        ("    levels: 7", "    is_required: 1", "my.yaml:5:5"),
+        ("text: Blurred", 'text: " "', "my.yaml:11:27"),
+        ("text: Blurred", 'text: "\u200b"', "my.yaml:11:27"),
+        ("text: Blurred", 'text: "a\\nb"', "my.yaml:11:27"),
+        ("text: Blurred", 'text: "a\\u202eb"', "my.yaml:11:27"),
+        ("text: Blurred", 'text: "a\\u0007b"', "my.yaml:11:27"),
+        ("    levels: 7", '    low: "a\\u2066b"', "my.yaml:5:5"),
+        ("text: Blur}", 'text: "a\\rb"}', "my.yaml:9:26"),
+        ('text: "A firm nodule."', 'text: "A firm \\u202bnodule."', "my.yaml:13:8"),
+    ],
+)
+def test_what_is_no_number_or_cannot_be_read_is_refused(old: str, new: str, where: str) -> None:
+    assert old in GOOD
+    assert fault(GOOD.replace(old, new, 1)).where == where
+
+
+def test_definitions_may_have_lines_and_blanks_around_texts_go() -> None:
+    text = GOOD.replace("text: Blurred", 'text: " Blurred "').replace('"A firm nodule."', '"A firm\\nnodule.\\n"')
+    rubric = read_rubric(text.encode(), "my.yaml")
+    assert (rubric.reasons[0].text, rubric.classes["df"].text) == ("Blurred", "A firm\nnodule.")
+
+
+def _many(questions: int, options: int) -> str:
+    offered = ", ".join(f"{{id: o{n}, text: O}}" for n in range(options))
+    asked = "".join(f"  - {{id: q{n}, text: Q, kind: many, options: [{offered}]}}\n" for n in range(questions))
+    return f"reasons:\n  - {{key: 1, id: b, text: B}}\nquestions:\n{asked}"
+
+
+def test_a_rubric_that_loads_can_be_answered() -> None:
+    from tenfold.review.web.schemas import DecisionIn
+    from tests.review_page import decision
+
+    rubric = read_rubric(_many(MAX_QUESTIONS, MAX_OPTIONS).encode(), "my.yaml")
+    answers = {one.id: [option.id for option in one.options] for one in rubric.questions}
+    check_answers(rubric, [], answers)
+    sent = DecisionIn.model_validate(decision("0" * 32, answers=answers))
+    assert dict(sent.answers) == answers
+    assert fault(_many(MAX_QUESTIONS + 1, 1)).where == "my.yaml:3:1"
+    assert fault(_many(1, MAX_OPTIONS + 1)).where == "my.yaml:4:35"
+    labels = [f"class {n}" for n in range(100)]
+    every = read_rubric(_many(1, 1).replace("options: [{id: o0, text: O}]", "options_from: classes").encode(), "m")
+    check_answers(every, [], {"q0": labels}, labels)
+    assert DecisionIn.model_validate(decision("0" * 32, answers={"q0": labels})).answers["q0"] == labels
+    with pytest.raises(DataError) as caught:
+        check_answers(every, [], {"q0": [*labels, "x"]}, labels)
+    assert len(caught.value.what) < 200
 
 
 def test_all_faults_are_told_at_once() -> None:

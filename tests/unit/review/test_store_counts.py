@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def _disputed(judgements: list[Judgement]) -> list[str]:
     for one in judgements:
         if one.kind == "first":
             by_image.setdefault(one.image_id, set()).add(one.verdict)
-    return sorted(key for key, said in by_image.items() if len(said) > 1 and key not in words)
+    differing = (key for key, said in by_image.items() if len(said) > 1 and key not in words)
+    return sorted(key for key in differing if int(key, 16) % 5)  # real images are nobody's to settle
 
 
 def _check(store: Store) -> None:
@@ -91,8 +93,9 @@ class _Chance:
         self.sent: list[tuple[int, Decision]] = []
 
     def happen(self) -> None:
-        event = self.random.choice(["decide", "undo", "remark", "again", "fault", "plan", "invite", "more", "revoke"],
-                                   p=[0.5, 0.14, 0.06, 0.06, 0.04, 0.14, 0.02, 0.02, 0.02])  # fmt: skip
+        event = self.random.choice(["decide", "undo", "remark", "again", "fault", "plan", "invite", "more", "revoke",
+                                    "heal", "anew"],
+                                   p=[0.48, 0.14, 0.06, 0.06, 0.04, 0.1, 0.02, 0.02, 0.02, 0.03, 0.03])  # fmt: skip
         getattr(self, f"_{event}")()
 
     def _decide(self) -> None:
@@ -119,6 +122,16 @@ class _Chance:
 
     def _fault(self) -> None:
         self.store.report_fault(f"{int(self.random.integers(40)):016x}", "gone")
+
+    def _heal(self) -> None:
+        faults = self.store.faults()
+        self.store.end_faults([one.image_id for one in faults[: int(self.random.integers(1, 4))]])
+
+    def _anew(self) -> None:
+        number = int(self.random.integers(40))
+        [item] = make_items(1, number)
+        bytes_now = f"{int(self.random.integers(2)) * 1000 + number:064x}"  # as before, or others
+        self.store.fill([replace(item, sha256=bytes_now)], _EVERYONE)
 
     def _plan(self) -> None:
         self.store.plan_adjudication()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tenfold.metrics.proportions import wilson_interval
 from tenfold.review.consensus import decide
 from tenfold.review.effort import LONGEST_SECONDS, review_effort
 from tenfold.review.records import Item, Judgement
+from tenfold.review.shares import Figure
 from tenfold.review.summary import ReaderPlace, Summary, summarize
 from tests.review_workspace import judgement, made_up_items
 
@@ -114,8 +116,92 @@ def test_the_price_counts_real_images_and_cuts_breaks() -> None:
     assert found.minutes_per_accepted.low is not None
     items = made_up_items(2)
     slow = [judgement(items[0].image_id, seconds=90_000.0), judgement(items[1].image_id, seconds=None)]
-    cut = review_effort(slow, decide(items, slow, "any_reject"), numpy_generator(0))
+    decided = list(zip(items, decide(items, slow, "any_reject"), strict=True))
+    cut = review_effort(slow, slow, decided, numpy_generator(0))
     assert cut.minutes == LONGEST_SECONDS / 60 and (cut.n_capped, cut.n_untimed) == (1, 1)
+
+
+def test_the_price_counts_what_was_changed_and_taken_back() -> None:
+    """Every image is judged, taken back and judged anew: three entries, of which one stands, cost all their time."""
+    record = []
+    for item in SYNTHETIC:
+        first = judgement(item.image_id, "reject", seconds=10.0)
+        undo = judgement(item.image_id, "none", seconds=2.0, undoes=first.client_id)
+        record += [first, undo, judgement(item.image_id, seconds=6.0)]
+    standing = [one for one in record if one.verdict == "accept"]
+    found = _summary(standing, record=record)
+    assert found.effort.minutes == found.readers[0].minutes == 6.0  # 20 * (10 + 2 + 6) seconds
+    assert found.effort.minutes_per_accepted.value == pytest.approx(6 / 20)
+    assert found.effort.median_seconds == found.readers[0].median_seconds == 8.0, "taking back is no judgement"
+    assert found.effort.images_per_hour == 200.0
+    assert (found.accepted, found.effort.n_untimed) == (20, 0)
+
+
+def test_images_of_few_sources_have_wider_intervals() -> None:
+    """The 20 images are made from two, one accepted and recognized, one neither: that is little to go by."""
+    alike = [replace(item, parent_id=f"parent-{n < 10}") for n, item in enumerate(SYNTHETIC)]
+    given = [
+        judgement(
+            item.image_id, "reject" if n < 10 else "accept", name,
+            answers={"origin": "real" if n < 10 else "generated", "condition": item.label}, reasons=("other",),
+        )
+        for name in ("ann", "bob")
+        for n, item in enumerate(alike)
+    ]  # fmt: skip
+    loose, found = _summary(given), _summary(given, [*alike, *REAL])
+    assert (loose.n_sources, found.n_sources, found.n_images) == (20, 2, 20)
+    for narrow, wide in (
+        (loose.accept_rate, found.accept_rate),
+        (loose.by_strategy[0].share, found.by_strategy[0].share),
+        (loose.readers[0].accept_rate, found.readers[0].accept_rate),
+        (loose.detection.together.synthetic_told, found.detection.together.synthetic_told),
+    ):
+        assert narrow.value == wide.value == 0.5 and narrow.n_images == wide.n_images == 20
+        assert _width(wide) > 1.6 * _width(narrow)
+    assert "2 source images" in found.accept_rate.method
+
+
+def _width(figure: Figure) -> float:
+    assert figure.low is not None and figure.high is not None
+    return figure.high - figure.low
+
+
+def test_steadiness_together_is_each_reviewers_own() -> None:
+    """Ann accepts all but one image in 10, Bob rejects all but one, at the second look another one: kappa -0.11."""
+    given = []
+    for name, most, other in (("ann", "accept", "reject"), ("bob", "reject", "accept")):
+        for number, item in enumerate(SYNTHETIC):
+            for kind, odd in (("first", 0), ("repeat", 1)):
+                given.append(judgement(item.image_id, other if number % 10 == odd else most, name, kind))  # type: ignore[arg-type]
+    found = _summary(given).agreement
+    each = [one.cohen_kappa.value for one in found.within]
+    assert each == [pytest.approx(-1 / 9), pytest.approx(-1 / 9)]
+    assert found.within_together.cohen_kappa.value == pytest.approx(-1 / 9)
+    assert found.within_together.percent.n_images == 20, "an image that came twice to both counts once"
+
+
+def test_a_small_part_of_real_images_keeps_the_average_uncertain() -> None:
+    """All 20 synthetic images and all 3 real ones are told: the 3 alone could be 44 %."""
+    items = [*SYNTHETIC, *REAL[:3]]
+    given = [
+        judgement(item.image_id, answers={"origin": "real" if item.source == "real" else "generated"}) for item in items
+    ]
+    together = _summary(given, items).detection.together
+    assert (together.balanced.value, together.synthetic_told.n_images, together.real_told.n_images) == (1.0, 20, 3)
+    assert together.balanced.low is not None and together.balanced.low < 0.72
+
+
+def test_an_image_that_sets_share_counts_in_each() -> None:
+    held = {"large": [item.image_id for item in SYNTHETIC], "small": [item.image_id for item in SYNTHETIC[:8]]}
+    found = _summary(_two_readers(), sets=held)
+    assert [(row.value, row.accepted, row.rejected) for row in found.by_set] == [("large", 15, 5), ("small", 3, 5)]
+    assert found.n_images == 20
+
+
+def test_faulty_images_are_not_undecided() -> None:
+    decided = decide(SYNTHETIC, [], "any_reject", {SYNTHETIC[0].image_id})
+    found = summarize(SYNTHETIC, decided, [], [], seed=1)
+    assert (found.undecided, found.faulty) == (19, 1)
 
 
 def test_answers_and_faithfulness_are_counted_by_origin() -> None:

@@ -60,7 +60,19 @@ def test_figures_made_apart_are_the_same(tmp_path: Path) -> None:
     config = ReviewConfig.model_validate({})
     with begin_review(config, workspace) as store:
         judge_all(workspace, store.invite("ann").reviewer.id)
-        assert dashboard_apart(workspace) == dashboard(store, config, workspace.root_seed)
+        assert dashboard_apart(workspace) == dashboard(store, config, workspace)
+
+
+def test_modules_of_the_current_folder_are_not_taken_for_pythons_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_review_workspace(tmp_path / "ws")
+    with begin_review(ReviewConfig.model_validate({}), workspace):
+        pass
+    for name in ("queue.py", "json.py"):
+        (tmp_path / name).write_text("raise SystemExit('the folder decides')")
+    monkeypatch.chdir(tmp_path)
+    assert dashboard_apart(workspace)["summary"]
 
 
 def test_what_keeps_figures_from_being_made_is_told(workspace: Workspace) -> None:

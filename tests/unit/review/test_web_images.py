@@ -1,10 +1,14 @@
-"""Views of images: one size, one codec, one length, whatever the file; faults told; guides outside the queue."""
+"""Views of images: one size, one codec, one length, whatever the file; faults told; nothing hangs."""
 
 from __future__ import annotations
 
 import io
 import itertools
-from dataclasses import replace
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +17,8 @@ from PIL import Image
 
 from tenfold.core.errors import DataError
 from tenfold.core.hashing import sha256_bytes
-from tenfold.core.workspace import Workspace
-from tenfold.review.rubric import ClassDefinition, load_rubric
-from tenfold.review.web.guides import guide_files, guide_id, guide_table
+from tenfold.data.image_bytes import LARGEST_BYTES
 from tenfold.review.web.images import BlindImages, ImageFile, encode_view, view_length
-from tests.review_page import make_items
 
 
 def _bytes(pixels: np.ndarray, kind: str, **more: object) -> bytes:
@@ -88,26 +89,65 @@ def test_views_are_kept_within_bounds(tmp_path: Path, monkeypatch: pytest.Monkey
     images.close()
 
 
-def test_guides_are_never_in_the_queue_and_named_ones_come_first(workspace: Workspace) -> None:
-    items = [replace(item, source="real") for item in make_items(workspace, 0, 12)]
-    queued = {item.image_id for item in items[:4]}
-    files = guide_files(load_rubric(), [workspace.path], items, queued, seed=1)
-    shown = {path for paths in files.values() for path in paths}
-    assert {label: len(paths) for label, paths in files.items()} == {"mole": 4, "rash": 4}
-    assert not shown & {workspace.path / item.path for item in items[:4]}
-    assert files == guide_files(load_rubric(), [workspace.path], items[::-1], queued, seed=1)
-    assert set(guide_table(files)) == {guide_id(label, n) for label in ("mole", "rash") for n in range(4)}
+def _pipe(place: Path) -> None:
+    os.mkfifo(place)
 
-    rubric = load_rubric()
-    own = ClassDefinition(text="Dark.", guides=(items[0].path,))
-    named = rubric.model_copy(update={"classes": {"mole": own}})
-    assert guide_files(named, [workspace.path], items, queued, 1)["mole"] == [
-        (workspace.path / items[0].path).resolve()
-    ]
-    for wrong in ("nowhere.png", "../../etc/passwd", "/etc/passwd"):
-        bad = rubric.model_copy(update={"classes": {"mole": own.model_copy(update={"guides": (wrong,)})}})
-        with pytest.raises(DataError, match="not there"):
-            guide_files(bad, [workspace.path], items, queued, 1)
+
+def _socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(place))
+
+
+def _huge(place: Path) -> None:
+    with place.open("wb") as stream:
+        stream.truncate(LARGEST_BYTES + 1)
+
+
+def _zeros(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+def _round(place: Path) -> None:
+    place.symlink_to(place)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (_pipe, "a pipe or a device"),
+        (_socket, "cannot be read"),
+        (_huge, "too large"),
+        (_zeros, "a pipe or a device"),
+        (_round, "cannot be read"),
+    ],
+)
+def test_what_would_never_end_is_a_fault_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("odd.png"))
+    images = BlindImages(32, making_seconds=0.01)
+    with pytest.raises(DataError, match=what):
+        images.view(ImageFile(Path("odd.png"), ""), "full").made.result(10)
+    images.close()
+
+
+def test_a_file_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    code = """
+import sys, threading
+from pathlib import Path
+from tenfold.review.web import images as module
+begun = threading.Event()
+module.read_verified = lambda image: begun.set() or threading.Event().wait()
+images = module.BlindImages(32, making_seconds=0.01, threads=1)
+first, second = (images.view(module.ImageFile(Path(name), ""), "full").made for name in "ab")
+assert begun.wait(30)
+images.close()
+assert second.cancelled() and not first.done()
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 def test_views_come_due_by_when_they_were_asked_for_not_by_their_work(

@@ -70,7 +70,8 @@ def test_wrong_revoked_and_expired_tokens_are_refused_each_with_its_reason(
 def test_nothing_is_told_without_a_session(page: Page, route: str) -> None:
     stranger = page.client()
     assert _error(stranger.get(route)) == (401, "NotSignedIn")
-    stranger.cookies.set("tenfold_review", page.tokens["ann"])
+    ann = page.store.person_id(page.store.reviewers()[0].id)
+    stranger.cookies.set(f"tenfold_review_{ann}", page.tokens["ann"])
     assert _error(stranger.get(route)) == (401, "NotSignedIn"), "a link's token is no session"
 
 
@@ -283,7 +284,7 @@ def test_behind_a_proxy_everything_is_under_tls(workspace: Workspace) -> None:
     with review_page(workspace, place=remote_place("https://review.example")) as page:
         ann = page.client("ann")
         cookie = page.client().post("/api/session", json={"token": page.tokens["ann"]}).headers["set-cookie"]
-        assert cookie.startswith("__Host-tenfold_review=") and "; Secure" in cookie
+        assert cookie.startswith("__Host-tenfold_review_") and "; Secure" in cookie
         assert ann.get("/api/me").headers["strict-transport-security"]
         assert _error(ann.get("http://review.example/api/me")) == (403, "NotEncrypted")
         assert loopback_place(1).cookie == "tenfold_review"

@@ -1,4 +1,4 @@
-"""What the routes of one running page share: the store, the views of its images, the rubric and who asks."""
+"""What the routes of one running page share: the store, the views of its images and the rubric."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from fastapi import Request
 from tenfold.core.errors import DataError
 from tenfold.core.workspace import Workspace
 from tenfold.review.config import Consensus
-from tenfold.review.records import Item, Queue, Reviewer, Role
+from tenfold.review.records import Item, Queue, Reviewer
 from tenfold.review.rubric import Rubric
 from tenfold.review.store import Store
-from tenfold.review.web.errors import ApiError
 from tenfold.review.web.guides import guide_table
 from tenfold.review.web.images import BlindImages, ImageFile, Size
 from tenfold.review.web.overview import Overview
@@ -46,7 +45,6 @@ class PageSettings:
     place: Place
     side_px: int
     rubric: Rubric
-    review_name: str = "main"
     rule: Consensus = "any_reject"
     shows_class: bool = True
     guides: Mapping[str, Sequence[Path]] = field(default_factory=dict)
@@ -166,38 +164,3 @@ def review_of(request: Request) -> Review:
     found = request.app.state.review
     assert isinstance(found, Review)
     return found
-
-
-async def signed_in(request: Request) -> Reviewer:
-    """Who asks. ApiError 401 without a session, or with one that has ended."""
-    review = review_of(request)
-    session = request.cookies.get(review.settings.place.cookie, "")
-    try:
-        if session:
-            return review.store.reviewer_by_session(session)
-        what = "you are not signed in"
-    except DataError as error:
-        what = error.what
-    raise ApiError(
-        401, "NotSignedIn", what, expected="a session of this page", todo="Open the link that you were given."
-    )
-
-
-async def lead(request: Request) -> Reviewer:
-    """A lead who asks. ApiError 403 for other roles: what leads see would unblind them."""
-    return await _with_role(request, "lead")
-
-
-async def adjudicator(request: Request) -> Reviewer:
-    """An adjudicator or lead who asks. ApiError 403 for reviewers: what others said would sway them."""
-    return await _with_role(request, "adjudicator", "lead")
-
-
-async def _with_role(request: Request, *roles: Role) -> Reviewer:
-    reviewer = await signed_in(request)
-    if reviewer.role not in roles:
-        raise ApiError(
-            403, "NotAllowed", f"this is not for the role {reviewer.role}", expected=" or ".join(roles),
-            todo="Ask whoever runs the review.",
-        )  # fmt: skip
-    return reviewer

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from tenfold.core.errors import StorageError, TenfoldError
 
+_MOST_FAULTS, _LONGEST_TOLD = 20, 120
 RETRY_SECONDS = 2
 """When a page may send again what could not be saved."""
 
@@ -44,11 +45,16 @@ class ApiError(Exception):
         return JSONResponse(self.as_dict(), self.status, headers)
 
 
-def not_saved(error: Exception) -> ApiError:
-    """Nothing of a post was kept: the store is locked, read-only or its disk full."""
-    what = error.what if isinstance(error, StorageError) else "the store of decisions could not be written"
+def not_stored(error: StorageError) -> ApiError:
+    """The store, which says "not saved: ..." or "not read: ...", is locked, read-only, gone or its disk full."""
+    if error.what.startswith("not read"):
+        return ApiError(
+            503, "NotRead", error.what, expected="a store that can be read",
+            todo="The page asks again. If this stays, tell whoever runs the server.",
+        )  # fmt: skip
     return ApiError(
-        503, "NotSaved", f"not saved: {what}", expected="a store that can be written",
+        503, "NotSaved", error.what if error.what.startswith("not saved") else f"not saved: {error.what}",
+        expected="a store that can be written",
         todo="The page keeps what was not saved and sends it again. If this stays, tell whoever runs the server.",
     )  # fmt: skip
 
@@ -80,7 +86,8 @@ async def _api_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _storage_error(_request: Request, error: Exception) -> JSONResponse:
-    return not_saved(error).answer()
+    assert isinstance(error, StorageError)
+    return not_stored(error).answer()
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:
@@ -104,5 +111,13 @@ async def _server_fault(_request: Request, _error: Exception) -> JSONResponse:
 
 def bad_input(errors: Sequence[Any], expected: str = "") -> ApiError:
     """The answer to input of the wrong shape, from pydantic's list of errors; what was sent is not repeated."""
-    faults = [{"where": ".".join(str(part) for part in one["loc"]), "what": str(one["msg"])} for one in errors[:20]]
+    faults = [
+        {"where": _short(".".join(_short(str(part)) for part in one["loc"])), "what": _short(str(one["msg"]))}
+        for one in errors[:_MOST_FAULTS]
+    ]
     return ApiError(422, "BadInput", f"{len(errors)} values are not as expected", expected=expected, faults=faults)
+
+
+def _short(text: str) -> str:
+    """Names that were sent are told, but not at the length at which they were."""
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."

@@ -6,20 +6,25 @@ What is left of a file's origin is in its pixels: size, codec, tables, metadata 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
+import queue
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, StorageError
 from tenfold.core.hashing import sha256_bytes
 from tenfold.data.image_bytes import image_bytes, is_in_shard
 from tenfold.data.images import decode_image, encode_jpeg, resize_and_crop
+from tenfold.review.faults import NO_FIT
 
 Size = Literal["full", "thumb"]
 
@@ -30,6 +35,10 @@ _QUALITIES = (92, 85, 75, 60, 40, 20, 5)
 """The first that fits `view_length` is taken: the first of all but for images of mere noise."""
 _BYTES_PER_PIXEL = 1.5
 _HEADER_BYTES = 4096
+_FOR_GOOD = (
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO,
+)  # fmt: skip
+"""What tells that a file is gone or kept from everybody; any other error may be over the next time."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class ImageFile:
 
 
 _Key = tuple[ImageFile, Size, "tuple[int, int] | None"]
+_Made = tuple[bytes, float]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class View:
     for, never from how long one took to make: see `BlindImages`.
     """
 
-    made: Future[tuple[bytes, float]]
+    made: Future[_Made]
     ready_at: float
 
 
@@ -75,7 +85,7 @@ class BlindImages:
         self._kept: OrderedDict[_Key, View] = OrderedDict()
         self._room = cache_bytes
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="review-images")
+        self._pool = _Threads(threads)
 
     def pixels(self, size: Size) -> int:
         """The side of a view."""
@@ -103,22 +113,22 @@ class BlindImages:
         """The view's bytes, not before they are due. Raises what kept it from being made, at the same time."""
         try:
             made, finished = await asyncio.wrap_future(view.made)
-        except DataError:
+        except (DataError, StorageError):
             await _until(self._step(view, time.monotonic()))
             raise
         await _until(self._step(view, finished))
         return made
 
     def close(self) -> None:
-        """Stop making views."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop making views; one whose file hangs is not waited for."""
+        self._pool.close()
 
     def _step(self, view: View, finished: float) -> float:
         """When a view that was finished then is due."""
         late = max(0.0, finished - view.ready_at)
         return view.ready_at + math.ceil(late / self.making_seconds) * self.making_seconds
 
-    def _make(self, key: _Key) -> tuple[bytes, float]:
+    def _make(self, key: _Key) -> _Made:
         try:
             return encode_view(read_verified(key[0]), self.pixels(key[1])), time.monotonic()
         except BaseException:
@@ -126,6 +136,43 @@ class BlindImages:
                 if self._kept.pop(key, None) is not None:
                     self._room += view_length(self.pixels(key[1]))
             raise
+
+
+class _Threads:
+    """Threads that never keep the process from ending, as those of a ThreadPoolExecutor do: a share may hang."""
+
+    def __init__(self, count: int) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"review-images-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, work: Callable[[_Key], _Made], key: _Key) -> Future[_Made]:
+        made: Future[_Made] = Future()
+        self._jobs.put((made, lambda: work(key)))
+        return made
+
+    def close(self) -> None:
+        """Cancel what waits; what is at work goes on by itself."""
+        with suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job[0].cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            made, work = job
+            if not made.set_running_or_notify_cancel():
+                continue
+            try:
+                made.set_result(work())
+            except BaseException as error:
+                made.set_exception(error)
 
 
 async def _until(moment: float) -> None:
@@ -143,10 +190,13 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 
 def read_verified(image: ImageFile) -> bytes:
-    """The file's bytes. DataError when it is gone, unreadable or has changed since it was queued."""
+    """The file's bytes. DataError when it is gone, unreadable or has changed since it was queued; StorageError when it
+    cannot be read for a reason that passes (a share that does not answer, too many open files)."""
     try:
         data = image_bytes(image.path)
     except OSError as error:
+        if error.errno not in _FOR_GOOD:
+            raise StorageError("an image cannot be read at present", where=str(image.path)) from error
         raise DataError(f"the image file cannot be read: {error.strerror}", where=str(image.path)) from error
     if image.sha256 and sha256_bytes(data) != image.sha256:
         raise DataError(
@@ -173,4 +223,4 @@ def encode_view(data: bytes, side_px: int) -> bytes:
         encoded = encode_jpeg(square, quality)
         if len(encoded) <= length:
             return encoded.ljust(length, b"\0")
-    raise DataError("the image does not fit the length of the set's views")
+    raise DataError(NO_FIT)

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tenfold.review.records import Judgement, Reviewer
 from tenfold.review.web.comparing import compare
-from tenfold.review.web.context import lead, review_of
+from tenfold.review.web.context import review_of
 from tenfold.review.web.errors import not_found
 from tenfold.review.web.queue_routes import MAX_SLOTS
 from tenfold.review.web.schemas import OpaqueId
+from tenfold.review.web.sessions import lead
 
 router = APIRouter(prefix="/api")
 Lead = Annotated[Reviewer, Depends(lead)]

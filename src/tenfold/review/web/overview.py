@@ -79,7 +79,7 @@ class Overview:
                 return
             faulty = {fault.image_id for fault in self._store.faults()}
             last, changed = self._store.decided_since(self._last)
-            changed |= faulty - self._faulty
+            changed |= faulty ^ self._faulty
             if not self._rows:
                 changed = set(self._items)
             if len(changed) > _ONE_BY_ONE:

@@ -15,11 +15,12 @@ from tenfold.core.errors import DataError, StorageError
 from tenfold.core.seeds import derive_seed
 from tenfold.review.records import Decision, Judgement, Queue, Reviewer, Saved, Slot, Verdict
 from tenfold.review.rubric import CONDITION, check_answers
-from tenfold.review.web.context import Review, adjudicator, review_of
-from tenfold.review.web.errors import ApiError, not_found, not_saved, refusal
-from tenfold.review.web.images import MEDIA_TYPE, ImageFile, Size
+from tenfold.review.web.context import Review, review_of
+from tenfold.review.web.errors import ApiError, not_found, refusal
+from tenfold.review.web.images import MEDIA_TYPE, ImageFile, Size, View
 from tenfold.review.web.schemas import DecisionIn, DecisionsIn, OpaqueId, read_body
-from tenfold.review.web.session_routes import Asking, progress_json
+from tenfold.review.web.session_routes import progress_json
+from tenfold.review.web.sessions import Asking, adjudicator
 
 router = APIRouter(prefix="/api")
 MAX_SLOTS = 500
@@ -62,10 +63,10 @@ async def image(request: Request, reviewer: Asking, opaque: OpaqueId, size: Size
         view = review.images.view(asked.file, size)
         if asked.is_new_slot:
             await asyncio.wrap_future(review.writer.mark_served(reviewer.id, opaque))
-        content = await review.images.content(view)
+        content = await _pixels(review, view)
     except DataError as error:
         if asked.image_id:
-            await run_in_threadpool(review.store.report_fault, asked.image_id, error.what)
+            await run_in_threadpool(review.store.report_fault, asked.image_id, error.what, asked.file.sha256)
     tick = min(ANSWER_SECONDS, review.images.making_seconds)
     spent = time.monotonic() - began
     await asyncio.sleep(max(1, math.ceil(spent / tick)) * tick - spent)
@@ -79,7 +80,7 @@ async def image(request: Request, reviewer: Asking, opaque: OpaqueId, size: Size
 
 @router.post("/decisions")
 async def decisions(request: Request, reviewer: Asking) -> dict[str, Any]:
-    """Judgements, each kept for good or refused for good; or, with 503, none of them."""
+    """Judgements, each kept for good, refused for good, or not in this queue; or, with 503, none of them."""
     review = review_of(request)
     given = (await read_body(request, DecisionsIn)).decisions
     results: dict[int, dict[str, Any]] = {}
@@ -90,13 +91,13 @@ async def decisions(request: Request, reviewer: Asking) -> dict[str, Any]:
             _check_class(review, one)
             asked[number] = _decision(one)
         except DataError as error:
-            results[number] = _refused(one.client_id, error)
-    try:
-        saved = await asyncio.wrap_future(review.writer.decide(reviewer.id, list(asked.values())))
-    except StorageError as error:
-        raise not_saved(error) from error
-    for (number, sent), outcome in zip(asked.items(), saved, strict=True):
-        results[number] = _refused(sent.client_id, outcome) if isinstance(outcome, DataError) else _kept(outcome)
+            results[number] = _refused(review, reviewer, one, error)
+    saved = await asyncio.wrap_future(review.writer.decide(reviewer.id, list(asked.values())))
+    for number, outcome in zip(asked, saved, strict=True):
+        if isinstance(outcome, DataError):
+            results[number] = _refused(review, reviewer, given[number], outcome)
+        else:
+            results[number] = _kept(outcome)
     return {
         "results": [results[number] for number in range(len(given))],
         "progress": progress_json(review, reviewer),
@@ -116,6 +117,16 @@ def opinions(request: Request, opaque: OpaqueId, reviewer: Annotated[Reviewer, D
     said = [one for one in review.store.latest(found.item.image_id) if one.kind == "first"]
     said.sort(key=lambda one: derive_seed(0, opaque, one.reviewer))
     return {"slot": opaque, "opinions": [_opinion(one, number) for number, one in enumerate(said, 1)]}
+
+
+async def _pixels(review: Review, view: View) -> bytes:
+    try:
+        return await review.images.content(view)
+    except StorageError as error:
+        raise ApiError(
+            503, "NotNow", error.what, expected="an image that can be read",
+            todo="The page asks again. If this stays, tell whoever runs the server.",
+        ) from error  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,8 +174,14 @@ def _kept(saved: Saved) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(client_id: str, error: DataError) -> dict[str, Any]:
-    return {"client_id": client_id, "status": "refused", "was": None, "error": refusal(error)}
+def _refused(review: Review, reviewer: Reviewer, one: DecisionIn, error: DataError) -> dict[str, Any]:
+    """What is not in this queue may be in another one, or come back with a store's copy: the page is to keep it."""
+    try:
+        is_own = review.store.find_slot(one.slot).reviewer_id == reviewer.id
+    except DataError:
+        is_own = False
+    status = "refused" if is_own else "not_in_queue"
+    return {"client_id": one.client_id, "status": status, "was": None, "error": refusal(error)}
 
 
 def _decision(one: DecisionIn) -> Decision:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect
 
+from tenfold.review.rubric import LONGEST_ID, MAX_CLASSES, MAX_QUESTIONS
 from tenfold.review.web.errors import ApiError, bad_input
 
 MAX_BODY_BYTES = 256 * 1024
@@ -16,10 +18,9 @@ MAX_COMMENT = 2000
 
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}\z")]
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}\z")]
-_Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-_Answer = bool | int | float | Annotated[str, StringConstraints(max_length=200)] | Annotated[
-    list[_Word], Field(max_length=32)
-]  # fmt: skip
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID)]
+_Choice = Annotated[str, StringConstraints(max_length=200)]
+_Answer = bool | int | float | _Choice | Annotated[list[_Choice], Field(max_length=MAX_CLASSES)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,8 +37,8 @@ class DecisionIn(_Strict):
     client_id: ClientId
     slot: OpaqueId
     verdict: Literal["accept", "reject", "none"]
-    reasons: Annotated[list[_Word], Field(max_length=9)] = []
-    answers: Annotated[dict[_Word, _Answer], Field(max_length=64)] = {}
+    reasons: Annotated[list[_Id], Field(max_length=9)] = []
+    answers: Annotated[dict[_Id, _Answer], Field(max_length=MAX_QUESTIONS)] = {}
     comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT)] = ""
     seconds: float | None
     client_time: Annotated[str, StringConstraints(max_length=40)]
@@ -78,11 +79,14 @@ async def _bounded(request: Request) -> bytes:
         raise _too_large(f"a body of {length[:12]} bytes")
     parts: list[bytes] = []
     total = 0
-    async for part in request.stream():
-        total += len(part)
-        if total > MAX_BODY_BYTES:
-            raise _too_large(f"a body of more than {MAX_BODY_BYTES} bytes")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            total += len(part)
+            if total > MAX_BODY_BYTES:
+                raise _too_large(f"a body of more than {MAX_BODY_BYTES} bytes")
+            parts.append(part)
+    except ClientDisconnect:  # nobody is there to read the answer: it only ends the request
+        raise ApiError(400, "Incomplete", "the body ended before its end") from None
     return b"".join(parts)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,7 +14,7 @@ from tenfold.core.errors import InputError
 from tenfold.review.web.errors import ApiError
 
 SESSION_DAYS = 30
-_SECRET_BYTES = 32
+"""However long a link is valid: then it is opened again."""
 _READING = ("GET", "HEAD")
 
 _POLICY = (
@@ -45,7 +43,7 @@ class Place:
 
     @property
     def cookie(self) -> str:
-        """The session cookie's name; under TLS with the prefix by which browsers refuse it from another host."""
+        """How session cookies' names begin; under TLS with the prefix by which browsers refuse one of another host."""
         return "__Host-tenfold_review" if self.is_secure else "tenfold_review"
 
     def hosts(self) -> frozenset[str]:
@@ -84,16 +82,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def new_secret() -> str:
-    """An unguessable token: 256 bits, 43 characters that links and cookies carry unchanged."""
-    return secrets.token_urlsafe(_SECRET_BYTES)
-
-
-def secret_sha256(secret: str) -> str:
-    """What the store keeps of a token: 64 hex digits. Looked up by it, a token is never compared byte by byte."""
-    return hashlib.sha256(secret.encode("utf-8")).hexdigest()
 
 
 class Guard:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import gc
+import signal
 import socket
 import ssl
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from tenfold.core.errors import InputError
@@ -105,14 +109,20 @@ def bind(asked: Listening) -> socket.socket:
 def place_of(asked: Listening, port: int) -> Place:
     """Under which addresses the page is reached once it is bound to `port`."""
     if not (asked.is_remote or asked.is_behind_proxy):
-        return loopback_place(port)
+        named = loopback_place(port)
+        return Place(named.origins | {_own_address(asked, port)}, is_secure=False)
     return remote_place(asked.address or f"https://{socket.getfqdn()}:{port}")
 
 
 def page_address(asked: Listening, port: int) -> str:
     """The address to print: what a person types or clicks."""
     place = place_of(asked, port)
-    return next(iter(place.origins)) if place.is_secure else f"http://{LOOPBACK}:{port}"
+    return next(iter(place.origins)) if place.is_secure else _own_address(asked, port)
+
+
+def _own_address(asked: Listening, port: int) -> str:
+    host = asked.bound_host.strip("[]")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def link(address: str, token: str) -> str:
@@ -121,9 +131,14 @@ def link(address: str, token: str) -> str:
 
 
 def serve(app: FastAPI, bound: socket.socket, asked: Listening, on_ready: Callable[[], None]) -> None:
-    """Serve until Ctrl-C or a signal; `on_ready` is called once requests are answered."""
+    """Serve until Ctrl-C or a signal; `on_ready` is called once requests are answered.
+
+    Raises KeyboardInterrupt when a signal ended it, SIGTERM and SIGHUP too: what the caller does at the end is done.
+    """
     import uvicorn
     from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+    from tenfold.review.web.connections import protocol_settings
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,14 +150,38 @@ def serve(app: FastAPI, bound: socket.socket, asked: Listening, on_ready: Callab
         app, log_level="warning", access_log=False, server_header=False, proxy_headers=asked.is_behind_proxy,
         forwarded_allow_ips=LOOPBACK if is_loopback(asked.bound_host) else "*",
         ssl_certfile=asked.certfile, ssl_keyfile=asked.keyfile, timeout_graceful_shutdown=_GRACE_SECONDS,
-        ws="none", backlog=2048, timeout_keep_alive=75,
+        ws="none", backlog=2048, timeout_keep_alive=75, **protocol_settings(),
     )  # fmt: skip
     # FastAPI hides it in a way that is not safe beside threads: people would see it in the server's window.
     warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # a hundred thousand items are no garbage: nobody waits until they are looked through
-    Server(config).run(sockets=[bound])
+    with _signals_as_interrupts():
+        Server(config).run(sockets=[bound])
+
+
+@contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """uvicorn ends in good order at SIGTERM and then raises it again, which would end the program on the spot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # a window that was closed: uvicorn listens to SIGTERM only
+
+    before = [(signal.SIGTERM, signal.signal(signal.SIGTERM, interrupt))]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
+        before.append((signal.SIGHUP, signal.signal(signal.SIGHUP, terminate)))
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _check_tls(certfile: Path, keyfile: Path) -> None:

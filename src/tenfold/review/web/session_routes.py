@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from tenfold import __version__
 from tenfold.core.errors import DataError
 from tenfold.review.records import Progress, Reviewer
 from tenfold.review.rubric import Question
-from tenfold.review.web.context import (
-    REST_AFTER_MINUTES,
-    STATIC,
-    Review,
-    review_of,
-    signed_in,
-)
+from tenfold.review.web.context import REST_AFTER_MINUTES, STATIC, Review, review_of
 from tenfold.review.web.errors import ApiError
 from tenfold.review.web.guides import guide_id
 from tenfold.review.web.schemas import NothingIn, TokenIn, read_body
+from tenfold.review.web.sessions import Asking, begin_session, end_session, people_here
 
 router = APIRouter(prefix="/api")
 _FIRST_AHEAD = 2
-Asking = Annotated[Reviewer, Depends(signed_in)]
 
 
 @router.get("/health")
@@ -47,14 +39,20 @@ async def begin(request: Request, response: Response) -> dict[str, Any]:
 @router.post("/session/end")
 async def end(request: Request, response: Response) -> dict[str, bool]:
     """Sign out."""
-    review = review_of(request)
     await read_body(request, NothingIn)
-    place = review.settings.place
-    session = request.cookies.get(place.cookie)
-    if session:
-        await run_in_threadpool(review.store.end_session, session)
-    response.delete_cookie(place.cookie, path="/", secure=place.is_secure, httponly=True, samesite="strict")
+    await run_in_threadpool(end_session, request, response)
     return {"ok": True}
+
+
+@router.get("/people")
+def people(request: Request) -> dict[str, Any]:
+    """Who is signed in in this browser: a page that was opened without a link asks which of them is at it."""
+    store = review_of(request).store
+    return {
+        "people": [
+            {"person": store.person_id(one.id), "name": one.name, "role": one.role} for one in people_here(request)
+        ]
+    }
 
 
 @router.get("/me")
@@ -70,12 +68,13 @@ def progress(request: Request, reviewer: Asking) -> dict[str, Any]:
 
 
 @router.get("/text")
-def text(lang: str = "en") -> Any:
-    """The page's words in a language, or in English where there is no such file."""
+def text(lang: str = "en") -> dict[str, Any]:
+    """The page's words in a language; what its file lacks, or all where there is no such file, in English."""
+    words: dict[str, Any] = json.loads((STATIC / "text.en.json").read_bytes())
     place = STATIC / f"text.{lang}.json"
-    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z]{2,4})?", lang) or not place.is_file():
-        place = STATIC / "text.en.json"
-    return json.loads(place.read_bytes())
+    if re.fullmatch(r"[a-z]{2,3}(-[A-Za-z]{2,4})?", lang) and place.is_file():
+        words |= {"language": lang} | json.loads(place.read_bytes())
+    return words
 
 
 @router.get("/rubric")
@@ -123,12 +122,7 @@ def _begin(review: Review, token: str, response: Response) -> dict[str, Any]:
         reviewer = review.store.reviewer_by_token(token)
     except DataError as error:
         raise ApiError(401, "TokenRefused", error.what, expected=error.expected, todo="Ask for a new link.") from None
-    place = review.settings.place
-    hours = max(0.0, (reviewer.expires_at - datetime.now(UTC)).total_seconds() / 3600)  # as long as the link
-    response.set_cookie(
-        place.cookie, review.store.begin_session(reviewer.id, hours), max_age=int(hours * 3600),
-        path="/", secure=place.is_secure, httponly=True, samesite="strict",
-    )  # fmt: skip
+    begin_session(review, reviewer, response)
     return _me(review, reviewer)
 
 
@@ -138,6 +132,7 @@ def _me(review: Review, reviewer: Reviewer) -> dict[str, Any]:
     if progress["next_position"] is not None:
         review.make_ahead(reviewer, progress["next_position"], _FIRST_AHEAD)
     return {
+        "person": review.store.person_id(reviewer.id),
         "name": reviewer.name,
         "role": reviewer.role,
         "may": {
@@ -147,15 +142,9 @@ def _me(review: Review, reviewer: Reviewer) -> dict[str, Any]:
             "compare": is_lead,
             "grid_all": is_lead,
         },
-        "review_name": review.settings.review_name,
-        "blinded": not is_lead,
         "shows_class": review.settings.shows_class,
         "progress": progress,
-        "image": {"side_px": review.images.pixels("full"), "thumb_px": review.images.pixels("thumb")},
-        "session_ends_at": reviewer.expires_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "rest_after_minutes": REST_AFTER_MINUTES,
-        "server_time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "version": __version__,
     }
 
 

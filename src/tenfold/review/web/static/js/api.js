@@ -1,5 +1,7 @@
 // Asking the server: one shape of error, and whether the link to it holds.
 
+import { person } from "./person.js";
+
 const LONGEST_WAIT_MS = 20000;
 
 /** The server answered with an error; `body` has what, where, expected and todo. */
@@ -14,7 +16,7 @@ export class ApiError extends Error {
 /** No answer came: no connection, or a server that is down. */
 export class LinkLost extends Error {}
 
-/** Tells `lost`, `found` and `signed-out` to whoever listens. */
+/** Tells `lost`, `found`, `signed-out` and `elsewhere` (the answer was meant for others) to whoever listens. */
 export const link = new EventTarget();
 let isLost = false;
 
@@ -52,10 +54,11 @@ async function ask(path, options, read = (answer) => answer.json()) {
   const drop = () => stop.abort();
   const timer = setTimeout(drop, LONGEST_WAIT_MS);
   options.signal?.addEventListener("abort", drop);
+  const headers = person() ? { ...options.headers, "X-Tenfold-Person": person() } : options.headers;
   let answer;
   let body;
   try {
-    answer = await fetch(path, { ...options, signal: stop.signal, cache: "no-store" });
+    answer = await fetch(path, { ...options, headers, signal: stop.signal, cache: "no-store" });
     body = answer.ok ? await read(answer) : await answer.json().catch(() => ({}));
   } catch (error) {
     if (options.signal?.aborted) throw error;
@@ -67,7 +70,8 @@ async function ask(path, options, read = (answer) => answer.json()) {
   }
   tell(false);
   if (answer.ok) return body;
-  if (answer.status === 401) link.dispatchEvent(new CustomEvent("signed-out", { detail: body }));
+  const told = { 401: "signed-out", 409: "elsewhere" }[answer.status];
+  if (told) link.dispatchEvent(new CustomEvent(told, { detail: body }));
   throw new ApiError(answer.status, body);
 }
 

@@ -73,7 +73,7 @@ export class CompareView {
 
   async #show(stage, id, description) {
     const picture = await this.app.pictures.get(id);
-    if (picture.fault) return stage.tell(faultNote());
+    if (!picture.url) return stage.tell(faultNote(picture));
     const image = new Image(); // the same picture may stand on both sides
     image.src = picture.url;
     image.draggable = false;

@@ -43,7 +43,7 @@ export class DashboardView {
       if (!this.#made) this.body.replaceChildren(el("h1", {}, t("dashboard.title")), el("p", {}, error instanceof ApiError ? error.message : t("banner.link")));
       return;
     }
-    this.made.textContent = [t("dashboard.made_at", { at: moment(found.made_at) }),
+    this.made.textContent = [t("dashboard.made_at", { at: moment(found.made_at) }), t("dashboard.reviewers_fixed"), alike(found.summary),
       found.summary.rule ? t(`dashboard.rule_${found.summary.rule}`) : ""].join(" ");
     const text = JSON.stringify([found.summary, found.coverage]);
     if (text === this.#made) return; // the same figures: the reader's place on the page stays
@@ -68,15 +68,21 @@ function card(name, ...children) {
   return el("section", { class: "card" }, el("h2", {}, t(`dashboard.${name}`)), el("p", { class: "hint" }, t(`dashboard.${name}_note`)), children);
 }
 
+/** Whether images share sources, which the intervals heed, or how they would be too narrow. */
+function alike({ n_sources: sources, n_images: images }) {
+  return t(sources < images ? "dashboard.sources" : "dashboard.independent", { images, sources });
+}
+
 function headline(summary) {
-  const { effort } = summary;
+  const { effort, detection: { together } } = summary;
   const decided = summary.accepted + summary.rejected;
   const figures = [
     [t("dashboard.decided"), t("frame.position", { n: decided, total: summary.n_images }),
       t("dashboard.decided_more", { accepted: summary.accepted, rejected: summary.rejected })],
     [t("dashboard.accept_rate"), short(summary.accept_rate), rangeText(summary.accept_rate)],
     [t("dashboard.disputed"), count(summary.disputed), t("dashboard.disputed_more", { adjudicated: summary.adjudicated, faulty: summary.faulty })],
-    [t("dashboard.detected"), short(summary.detection.together.balanced), rangeText(summary.detection.together.balanced)],
+    [t("dashboard.detected"), short(together.balanced), [rangeText(together.balanced), together.balanced.value === null ? "" :
+      t("dashboard.both_n", { synthetic: together.synthetic_told.n_images, real: together.real_told.n_images })].join(" ")],
     [t("dashboard.per_accepted"), effort.minutes_per_accepted.value === null ? "–" : number(effort.minutes_per_accepted.value, 2),
       rangeText(effort.minutes_per_accepted, (value) => number(value, 2))],
     [t("dashboard.pace"), effort.images_per_hour === null ? "–" : count(Math.round(effort.images_per_hour)),
@@ -115,10 +121,11 @@ function reasons(summary, rubric) {
 }
 
 /** Whether reviewers saw the condition that an image was to show. */
-function shownAsAsked({ shown_as_asked: shown }) {
+function shownAsAsked({ shown_as_asked: shown, class_was_told: wasTold }) {
   const columns = [head("label"), head("share", "plot"), head("share"), head("images", "n")];
   const rows = Object.entries(shown).map(([label, share]) => [label, intervalMark(share), figureText(share), count(share.n_images)]);
-  return rows.length ? card("shown", table(t("dashboard.shown"), columns, rows, { isAlone: true })) : null;
+  const name = wasTold ? "shown_told" : "shown";
+  return rows.length ? card(name, table(t(`dashboard.${name}`), columns, rows, { isAlone: true })) : null;
 }
 
 function detection(found) {
@@ -151,27 +158,30 @@ function coverageCard({ rows, goals }) {
   const toDraw = missing.filter((goal) => goal.to_draw !== 0);
   const wanting = toDraw.length ? toDraw : missing; // what the undecided ones will fill is in the table
   const columns = [head("goal"), head("progress", "plot"), head("accepted_of", "n"), head("missing", "n"), head("to_draw", "n")];
-  const draw = ({ missing, to_draw: most, to_draw_low: low, to_draw_high: high }) => {
+  const draw = ({ missing, to_draw: n, to_draw_low: low, to_draw_high: high }) => {
     if (!missing) return "–";
-    if (most === null) return t("dashboard.rate_unknown");
-    return low === null || high === null ? count(most) : t("dashboard.draw_range", { n: most, low, high });
+    return n === null ? t("dashboard.rate_unknown") : t("dashboard.draw_range", { n, low, high });
   };
   return card("coverage",
+    goals.length ? el("p", { class: "hint" }, t(goals[0].set ? "dashboard.scope_each_set" : "dashboard.scope_all_sets")) : null,
     wanting.length ? el("ul", { class: "needs" }, wanting.map((goal) => el("li", {}, need(goal)))) : null,
     goals.length ? table(t("dashboard.goals"), columns, goals.map((goal) => [
-      t(`dashboard.goal_${goal.kind}`, { value: named(goal.value) }), bar(goal.accepted, goal.wanted),
+      goalName(goal), bar(goal.accepted, goal.wanted),
       t("frame.position", { n: goal.accepted, total: goal.wanted }), count(goal.missing), draw(goal),
     ]), { isMarked: (place) => goals[place].missing > 0 }) : el("p", { class: "hint" }, t("dashboard.no_goals")),
     table(t("dashboard.tally"), [head("label"), head("severity"), ...groups.map((group) => ({ title: t("dashboard.skin", { group: named(group) }), kind: "n" }))],
       lines.map(([label, severity]) => [named(label), named(severity), ...groups.map((group) => cell(label, severity, group))])));
 }
 
-/** What to draw more of, in a sentence; what is undecided counts at the accept rate so far. */
-function need({ kind, value, to_draw: most, to_draw_low: low, to_draw_high: high, missing }) {
+/** What to draw more of, in a sentence; what is undecided is counted on. */
+function need({ missing, to_draw: n, to_draw_low: low, to_draw_high: high, why_unknown: why, ...goal }) {
+  const words = n === null ? why : n === 0 ? "none" : "";
+  return t(words ? `dashboard.need_${words}` : "dashboard.need", { goal: goalName(goal), missing, n, low, high });
+}
+
+function goalName({ kind, value, set }) {
   const goal = t(`dashboard.goal_${kind}`, { value: named(value) });
-  if (most === null) return t("dashboard.need_unknown", { goal, missing });
-  if (most === 0) return t("dashboard.need_none", { goal, missing });
-  return t(high === null ? "dashboard.need_least" : "dashboard.need", { goal, missing, n: most, low: low ?? most, high });
+  return set ? t("dashboard.goal_of_set", { goal, set }) : goal;
 }
 
 function named(value) {

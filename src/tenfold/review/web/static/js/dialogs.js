@@ -32,7 +32,7 @@ export function helpDialog(rubric) {
 
 /** What is saved and what is not, with ways to try again and to keep a copy. */
 export function unsentDialog(sender) {
-  const { waiting, refused, foreign, state, detail } = sender;
+  const { waiting, refused, astray, foreign, state, detail } = sender;
   const parts = [];
   if (!waiting.length && !refused.length) parts.push(el("p", {}, t("unsent.none")));
   if (waiting.length) {
@@ -46,9 +46,9 @@ export function unsentDialog(sender) {
   const opened = dialog(t("unsent.title"), ...parts, el("div", { class: "buttons" },
     waiting.length ? el("button", { type: "button", on: { click: () => { sender.sendNow(); opened.close(); } } }, t("unsent.again")) : null,
     all.length ? el("button", { type: "button", class: "quiet", on: { click: () => saveCopy(all) } }, t("unsent.copy")) : null,
-    refused.length ? el("button", {
-      type: "button", class: "quiet", on: { click: () => { sender.dismissRefused(); opened.close(); } },
-    }, t("unsent.dismiss")) : null));
+    [[refused, "unsent.dismiss"], [astray, "unsent.dismiss_astray"]].map(([entries, words]) => (entries.length ? el("button", {
+      type: "button", class: "quiet", on: { click: () => { sender.dismiss(entries); opened.close(); } },
+    }, t(words)) : null))));
   return opened;
 }
 

@@ -132,7 +132,10 @@ export class Frame {
   #bannerText(isTrouble) {
     const { sender } = this.app;
     const { state, waiting } = sender;
-    if (state === "signed-out") return `${t("banner.signed_out")} ${waiting.length ? t("banner.kept_signed_out", { n: waiting.length }) : ""}`.trim();
+    if (state === "signed-out" || state === "elsewhere") {
+      const name = state.replace("-", "_");
+      return `${t(`banner.${name}`)} ${waiting.length ? t(`banner.kept_${name}`, { n: waiting.length }) : ""}`.trim();
+    }
     if (isTrouble && waiting.length) {
       const kept = sender.isDurable ? t("banner.kept", { n: waiting.length }) : t("banner.not_durable", { n: waiting.length });
       return `${t(`banner.${state}`)} ${kept}`;

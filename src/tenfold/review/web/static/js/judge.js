@@ -92,10 +92,11 @@ export class JudgeView {
     const picture = app.pictures.peek(slot.slot) ?? (await this.#wait(app.pictures.get(slot.slot)));
     if (this.#position !== position) return;
     this.root.classList.remove("is-waiting");
-    this.#shown = { ...slot, fault: picture.fault };
+    this.#shown = { ...slot, fault: picture.fault ?? picture.missing };
+    if (picture.missing) this.app.readProgress(); // the queue may have been planned anew
     if (picture.fault) this.queue.leaveOut(slot.slot);
-    this.root.classList.toggle("is-faulty", Boolean(picture.fault));
-    if (picture.fault) this.stage.tell(faultNote(() => this.#goOn()));
+    this.root.classList.toggle("is-faulty", Boolean(this.#shown.fault));
+    if (this.#shown.fault) this.stage.tell(faultNote(picture, () => this.#goOn()));
     else this.stage.show(picture.image, description);
     this.#watch.restart();
     this.#drawState();
@@ -254,8 +255,8 @@ export function className(label) {
   return label.replaceAll("_", " ");
 }
 
-/** What stands in place of an image that the server cannot show. */
-export function faultNote(onGoOn = null) {
-  return el("div", { class: "fault" }, icon("kept"), el("p", {}, t("judge.fault")),
+/** What stands in place of an image that the server cannot show, or has not for this person. */
+export function faultNote({ fault }, onGoOn = null) {
+  return el("div", { class: "fault" }, icon("kept"), el("p", {}, t(fault ? "judge.fault" : "judge.not_here")),
     onGoOn ? el("button", { type: "button", on: { click: onGoOn } }, t("judge.go_on"), keycap("A")) : null);
 }

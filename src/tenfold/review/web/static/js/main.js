@@ -11,6 +11,7 @@ import { Frame } from "./frame.js";
 import { ItemsView } from "./items.js";
 import { JudgeView } from "./judge.js";
 import { Outbox } from "./outbox.js";
+import { becomePerson, person } from "./person.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { Sender } from "./sender.js";
@@ -22,6 +23,7 @@ const page = document.getElementById("page");
 const AGAIN_MS = 3000;
 
 applyTheme();
+addEventListener("hashchange", () => linkToken() && location.reload()); // a link that was pasted into an open page
 start();
 
 async function start() {
@@ -39,23 +41,44 @@ async function start() {
     if (error instanceof LinkLost || (error instanceof ApiError && error.status >= 500)) {
       tellOnly("start.no_link", "start.no_link_detail");
       setTimeout(start, AGAIN_MS);
-    } else tellOnly("start.sign_in", "start.sign_in_detail", error.body?.what);
+    } else {
+      const isElsewhere = error.body?.error === "AnotherReview";
+      tellOnly(isElsewhere ? "start.elsewhere" : "start.sign_in", isElsewhere ? "start.elsewhere_detail" : "start.sign_in_detail",
+        error.body?.what);
+    }
   }
 }
 
-/** Trades the token of the link for a session; without a token the session of before is asked for. */
+/** Trades the token of the link for a session; without a token the one of before goes on. */
 async function signIn() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!token) return get("/api/me");
-  const me = await post("/api/session", { token });
-  history.replaceState(null, "", "/");
+  const token = linkToken();
+  if (token) becomePerson("");
+  else if (!person()) becomePerson(await choosePerson());
+  const me = token ? await post("/api/session", { token }) : await get("/api/me");
+  becomePerson(me.person);
+  if (token) history.replaceState(null, "", "/");
   return me;
+}
+
+function linkToken() {
+  return new URLSearchParams(location.hash.slice(1)).get("token");
+}
+
+/** Who of those signed in in this browser is at this tab: asked only when there are several. */
+async function choosePerson() {
+  const { people } = await get("/api/people");
+  if (people.length < 2) return people[0]?.person ?? "";
+  return new Promise((resolve) => {
+    tellOnly("start.several", "start.several_detail", el("div", { class: "buttons" }, people.map((one) => el("button", {
+      type: "button", on: { click: () => resolve(one.person) },
+    }, `${one.name} · ${t(`role.${one.role}`)}`))));
+  });
 }
 
 async function open(me, rubric) {
   const app = { me, rubric, progress: me.progress, pictures: new Pictures("full", 40), thumbs: new Pictures("thumb", 900) };
   app.stint = new Stint(me.rest_after_minutes);
-  app.sender = new Sender(await Outbox.open(), `${me.study ?? me.review_name}/${me.name}`);
+  app.sender = new Sender(await Outbox.open(), me.person);
   const drawer = new Drawer(app);
   const actions = {
     help: () => helpDialog(rubric).showModal(),
@@ -112,6 +135,7 @@ function showProgress(app) {
 
 /** Addresses: #/judge, #/judge/43 (from 1), #/adjudicate, #/grid, #/items, #/compare/ID, #/dashboard. */
 function route(app) {
+  if (linkToken()) return;
   const [, name, detail] = location.hash.split("/");
   const open = viewsOf(app.me).map((one) => one.name);
   const isOpen = open.includes(name) || (name === "compare" && app.me.may.compare);
@@ -125,8 +149,17 @@ function route(app) {
   app.frame.show(view.root, known === "compare" ? "items" : known);
   const position = Number.parseInt(detail, 10);
   if (known === "judge" || known === "adjudicate") view.enter(position > 0 ? position - 1 : null);
-  else view.enter(detail ? decodeURIComponent(detail) : null);
+  else view.enter(decoded(detail));
   view.root.focus({ preventScroll: true });
+}
+
+/** A part of the address, which anybody may have typed; null for none that can be read. */
+function decoded(detail) {
+  try {
+    return detail ? decodeURIComponent(detail) : null;
+  } catch {
+    return null;
+  }
 }
 
 function onKey(event, app, actions, drawer) {
@@ -173,6 +206,7 @@ function pause(app) {
 async function signOut(app) {
   if (app.sender.waiting.length && !confirm(t("frame.sign_out_unsent", { n: app.sender.waiting.length }))) return;
   await post("/api/session/end", {}).catch(() => undefined);
+  becomePerson("");
   location.replace("/");
 }
 
@@ -181,5 +215,5 @@ function tellOnly(title, detail, more = "") {
   page.replaceChildren(el("main", { class: "alone" }, el("div", { class: "alone-card" },
     el("p", { class: "brand" }, el("b", {}, "Tenfold"), " ", t("frame.review")),
     el("h1", {}, icon(title === "start.no_link" ? "kept" : "guide"), t(title)), el("p", {}, t(detail)),
-    more ? el("p", { class: "hint" }, more) : null)));
+    typeof more === "string" ? el("p", { class: "hint" }, more) : more)));
 }

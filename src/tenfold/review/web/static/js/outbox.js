@@ -9,6 +9,9 @@ const STORE = "unsent";
  */
 export class Outbox extends EventTarget {
   #database = null;
+  #stored = [];
+  #gone = new Set(); // what was taken out and refused, even where the browser could not note it
+  #refusals = new Map();
   #kept = new Map();
   #lastOrder = 0;
   #channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(NAME) : null;
@@ -26,17 +29,16 @@ export class Outbox extends EventTarget {
   }
 
   get isDurable() {
-    return this.#database !== null;
+    return this.#database !== null && !this.#kept.size;
   }
 
   /** Keeps a decision; resolves once it is on the device. */
   async add(owner, decision) {
     const entry = { owner, decision, refusal: null };
     try {
-      if (!this.#database) throw new Error("no database");
+      if (!this.isDurable) throw new Error("no database"); // nor past what this page holds: order matters
       await this.#write((store) => store.add(entry));
     } catch {
-      this.#database = null;
       this.#lastOrder += 1;
       this.#kept.set(`m${this.#lastOrder}`, { ...entry, order: `m${this.#lastOrder}` });
     }
@@ -45,7 +47,9 @@ export class Outbox extends EventTarget {
 
   /** All entries in the order they were made, oldest first. */
   async all() {
-    const stored = this.#database ? await this.#read().catch(() => []) : [];
+    if (this.#database) this.#stored = await this.#read().catch(() => this.#stored); // what cannot be read is not gone
+    const stored = this.#stored.filter(({ order }) => !this.#gone.has(order))
+      .map((entry) => ({ ...entry, refusal: this.#refusals.get(entry.order) ?? entry.refusal }));
     return [...stored, ...this.#kept.values()];
   }
 
@@ -53,6 +57,7 @@ export class Outbox extends EventTarget {
   async remove(orders) {
     for (const order of orders) this.#kept.delete(order);
     const stored = orders.filter((order) => typeof order === "number");
+    for (const order of stored) this.#gone.add(order);
     if (this.#database && stored.length) {
       await this.#write((store) => stored.map((order) => store.delete(order)).at(-1)).catch(() => undefined);
     }
@@ -62,6 +67,7 @@ export class Outbox extends EventTarget {
   /** Marks an entry that the server will never take; it stays until the reviewer lets it go. */
   async refuse(entry, refusal) {
     const marked = { ...entry, refusal };
+    this.#refusals.set(entry.order, refusal);
     if (this.#kept.has(entry.order)) this.#kept.set(entry.order, marked);
     else if (this.#database) await this.#write((store) => store.put(marked)).catch(() => undefined);
     this.#tell();

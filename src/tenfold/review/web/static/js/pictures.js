@@ -5,7 +5,10 @@ import { ApiError, getBlob, link } from "./api.js";
 const MOST_AT_ONCE = 4;
 const AGAIN_MS = 1500;
 
-/** `get(id)` resolves to {url, image} or {fault}; `peek(id)` is the same at once, or undefined. */
+/**
+ * `get(id)` resolves to {url, image}, {fault} or {missing}: only the first two are known for good. `peek(id)` is the same at
+ * once, or undefined.
+ */
 export class Pictures {
   #query;
   #most;
@@ -64,7 +67,8 @@ export class Pictures {
     try {
       this.#keep(id, await load(`/api/image/${encodeURIComponent(id)}${this.#query}`, stop.signal));
     } catch (error) {
-      if (error instanceof ApiError && [404, 410].includes(error.status)) this.#keep(id, { fault: error.body });
+      if (error instanceof ApiError && error.status === 410) this.#keep(id, { fault: error.body });
+      else if (error instanceof ApiError && error.status === 404) this.#answer(id, { missing: error.body });
       else if (!stop.signal.aborted) this.#rest(id);
     } finally {
       this.#running.delete(id);
@@ -81,13 +85,17 @@ export class Pictures {
 
   #keep(id, picture) {
     this.#known.set(id, picture);
-    for (const resolve of this.#waiters.get(id) ?? []) resolve(picture);
-    this.#waiters.delete(id);
+    this.#answer(id, picture);
     for (const [old, { url }] of this.#known) {
       if (this.#known.size <= this.#most) break;
       if (url) URL.revokeObjectURL(url);
       this.#known.delete(old);
     }
+  }
+
+  #answer(id, picture) {
+    for (const resolve of this.#waiters.get(id) ?? []) resolve(picture);
+    this.#waiters.delete(id);
   }
 }
 
@@ -100,9 +108,9 @@ async function load(address, signal) {
   image.src = url;
   try {
     await image.decode();
-  } catch {
+  } catch (error) {
     URL.revokeObjectURL(url);
-    return { fault: {} };
+    throw error; // whether an image is damaged is the server's to say: it is asked for again
   }
   return { url, image };
 }

@@ -1,15 +1,17 @@
 // Sends kept judgements in their order, again and again until the server has acknowledged each one.
 
-import { ApiError, LinkLost, link, post } from "./api.js";
+import { ApiError, LinkLost, get, link, post } from "./api.js";
 
 const MOST_AT_ONCE = 50;
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 15000;
 const FOR_GOOD = [400, 413, 415, 422];
+const OUT = ["signed-out", "elsewhere"];
 
 /**
  * States: `saved` (nothing waits), `sending`, and why something waits: `link` (no connection), `store` (the server could not
- * write), `server` (it failed), `signed-out`. Tells `changed`, and `acknowledged` with the results and the progress.
+ * write), `server` (it failed), `signed-out`, `elsewhere` (another review or person is served), `queue` (the images of what
+ * waits are not in this person's queue). All of them are tried again. Tells `changed`, and `acknowledged` with the results and the progress.
  */
 export class Sender extends EventTarget {
   #outbox;
@@ -18,6 +20,7 @@ export class Sender extends EventTarget {
   #timer = 0;
   #wait = FIRST_WAIT_MS;
   #adding = 0;
+  #astray = new Map(); // by order, why the server has no place for it at present
 
   constructor(outbox, owner) {
     super();
@@ -30,7 +33,8 @@ export class Sender extends EventTarget {
     this.detail = {};
     outbox.addEventListener("changed", () => this.#count());
     link.addEventListener("found", () => this.state === "link" && this.sendNow());
-    link.addEventListener("signed-out", () => this.#become("signed-out"));
+    link.addEventListener("signed-out", ({ detail }) => this.#goOut("signed-out", detail));
+    link.addEventListener("elsewhere", ({ detail }) => this.#goOut("elsewhere", detail));
     addEventListener("online", () => this.sendNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.sendNow());
     addEventListener("beforeunload", (event) => {
@@ -59,6 +63,7 @@ export class Sender extends EventTarget {
 
   sendNow() {
     this.#wait = FIRST_WAIT_MS;
+    this.#astray.clear();
     this.#run();
   }
 
@@ -69,22 +74,29 @@ export class Sender extends EventTarget {
     return this.waiting.map((entry) => entry.decision);
   }
 
-  /** Lets go of what the server refused for good. */
-  dismissRefused() {
-    return this.#outbox.remove(this.refused.map((entry) => entry.order));
+  /** What waits because its image is not in this person's queue. */
+  get astray() {
+    return this.waiting.filter(({ order }) => this.#astray.has(order));
+  }
+
+  /** Lets go of entries that the reviewer no longer wants to be kept: refused ones, or astray ones. */
+  async dismiss(entries) {
+    await this.#outbox.remove(entries.map((entry) => entry.order));
+    this.sendNow();
   }
 
   async #run() {
     clearTimeout(this.#timer);
-    if (this.#isRunning || this.state === "signed-out") return;
+    if (this.#isRunning) return;
     this.#isRunning = true;
     try {
+      if (OUT.includes(this.state)) await get("/api/progress"); // signed in again, by another tab perhaps
       let most = MOST_AT_ONCE;
       for (;;) {
         await this.#count();
-        const batch = this.waiting.slice(0, most);
+        const batch = this.waiting.filter(({ order }) => !this.#astray.has(order)).slice(0, most);
         if (!batch.length) break;
-        if (this.state === "saved") this.#become("sending");
+        if (["saved", ...OUT].includes(this.state)) this.#become("sending");
         try {
           await this.#settle(batch, await post("/api/decisions", { decisions: batch.map((entry) => entry.decision) }));
         } catch (error) {
@@ -94,15 +106,18 @@ export class Sender extends EventTarget {
         }
         this.#wait = FIRST_WAIT_MS;
       }
-      this.#become("saved");
+      const [astray] = this.astray;
+      this.#become(astray ? "queue" : "saved", astray && this.#astray.get(astray.order));
+      if (astray) this.#timer = setTimeout(() => this.sendNow(), LONGEST_WAIT_MS);
     } catch (error) {
       this.#become(reason(error), error.body);
-      if (this.state !== "signed-out") this.#timer = setTimeout(() => this.#run(), this.#wait);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#run(), OUT.includes(this.state) ? LONGEST_WAIT_MS : this.#wait);
       this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
     } finally {
       this.#isRunning = false;
     }
-    if (this.state === "saved" && this.waiting.length) this.#run();
+    if (["saved", "queue"].includes(this.state) && this.waiting.length > this.astray.length) this.#run();
   }
 
   async #settle(batch, answer) {
@@ -110,7 +125,8 @@ export class Sender extends EventTarget {
     for (const result of answer.results) {
       const entry = batch.find((one) => one.decision.client_id === result.client_id);
       if (!entry) continue;
-      if (result.status === "refused") await this.#outbox.refuse(entry, result.error ?? {});
+      if (result.status === "not_in_queue") this.#astray.set(entry.order, result.error);
+      else if (result.status === "refused") await this.#outbox.refuse(entry, result.error ?? {});
       else done.push(entry.order);
     }
     await this.#outbox.remove(done);
@@ -126,6 +142,14 @@ export class Sender extends EventTarget {
     this.dispatchEvent(new Event("changed"));
   }
 
+  /** Any answer can tell that the server does not take this person's requests; it is asked again from time to time. */
+  #goOut(state, detail) {
+    if (this.state === state) return;
+    this.#become(state, detail);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#run(), LONGEST_WAIT_MS);
+  }
+
   #become(state, detail = {}) {
     this.state = state;
     this.detail = detail ?? {};
@@ -136,5 +160,6 @@ export class Sender extends EventTarget {
 function reason(error) {
   if (error instanceof LinkLost) return "link";
   if (error instanceof ApiError && error.status === 401) return "signed-out";
+  if (error instanceof ApiError && error.status === 409) return "elsewhere";
   return error instanceof ApiError && error.status === 503 ? "store" : "server";
 }

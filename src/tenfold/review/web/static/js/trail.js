@@ -1,5 +1,7 @@
 // What was judged in this sitting, for undo; a step may hold many judgements made at once in the grid.
 
+import { person } from "./person.js";
+
 const KEY = "tenfold-review-trail";
 const MOST_STEPS = 100;
 
@@ -18,7 +20,7 @@ export function recall(kind) {
 
 function read(kind) {
   try {
-    return JSON.parse(sessionStorage.getItem(`${KEY}-${kind}`) ?? "[]");
+    return JSON.parse(sessionStorage.getItem(keyOf(kind)) ?? "[]");
   } catch {
     return [];
   }
@@ -26,8 +28,12 @@ function read(kind) {
 
 function write(kind, steps) {
   try {
-    sessionStorage.setItem(`${KEY}-${kind}`, JSON.stringify(steps));
+    sessionStorage.setItem(keyOf(kind), JSON.stringify(steps));
   } catch {
     return; // without a place to remember, undo reaches back to the shown image only
   }
+}
+
+function keyOf(kind) {
+  return `${KEY}-${kind}-${person()}`;
 }
