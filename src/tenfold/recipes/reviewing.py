@@ -144,8 +144,10 @@ def serve_review(order: ReviewOrder, asked: Listening, on_ready: Callable[[Serve
                 note = "" if is_local else _idle_note(store)
                 page = ServedPage(address, tuple(links), len(store.items()), order.is_new, note)
                 serve(app, bound, asked, lambda: on_ready(page))
-        finally:
+        except KeyboardInterrupt:
             refresh(workspace)
+            raise
+        refresh(workspace)
 
 
 def invite_reviewer(folder: Path, name: str, role: str | None, days: float, address: str | None) -> PersonLink:
@@ -157,9 +159,10 @@ def invite_reviewer(folder: Path, name: str, role: str | None, days: float, addr
 
     Raises:
         WorkspaceError, DataError: there is no workspace or review, or no name, role or time of this kind is allowed.
-        InputError: the role is unknown, or the page was never served and no address is given.
+        InputError: the role is unknown, the address cannot be a page's, or the page was never served and none is given.
     """
     from tenfold.review.waiting import SERVED
+    from tenfold.review.web.security import check_address
     from tenfold.review.web.server import link
 
     known = next((one for one in _ROLES if one == role), None)
@@ -167,6 +170,8 @@ def invite_reviewer(folder: Path, name: str, role: str | None, days: float, addr
         raise InputError(f"there is no role {role!r}", where="--role", expected=", ".join(_ROLES))
     workspace = Workspace.open(folder)
     served = workspace.resolve(SERVED)
+    if address is not None:
+        check_address(address)
     place = address or (read_json(served).get("address") if served.is_file() else None)
     if not place:
         raise InputError(

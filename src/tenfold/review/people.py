@@ -42,6 +42,12 @@ def invite(connection: sqlite3.Connection, name: str, role: Role | None, days: f
             expected=f"the role {known['role']}",
             todo="Invite the person under another name for the other role.",
         )
+    if known and role == "reviewer" and known["role"] != role and _was_here(connection, known["id"]):
+        raise DataError(
+            f"{name} has been here as {known['role']}, unblinded, and cannot become a reviewer",
+            expected=f"the role {known['role']}",
+            todo="Invite somebody who has not seen where the images come from.",
+        )
     token = secrets.token_urlsafe(32)
     connection.execute(
         "INSERT INTO reviewer (name, role, token_sha256, created_at, expires_at) VALUES (?, ?, ?, ?, ?) "
@@ -133,6 +139,10 @@ def _active(reviewer: Reviewer) -> Reviewer:
             todo="Ask for a new one (`tenfold review invite`); your decisions are kept.",
         )
     return reviewer
+
+
+def _was_here(connection: sqlite3.Connection, reviewer_id: int) -> bool:
+    return connection.execute("SELECT 1 FROM session WHERE reviewer_id = ?", (reviewer_id,)).fetchone() is not None
 
 
 def _has_decided(connection: sqlite3.Connection, reviewer_id: int) -> bool:

@@ -22,6 +22,7 @@ from tenfold.review.export import Results, decision_table, write_results, write_
 from tenfold.review.faults import end_past_faults
 from tenfold.review.guide_choice import keep_guides, kept_guides
 from tenfold.review.items import real_items, set_manifest, sets_with, synthetic_items
+from tenfold.review.lost import DECISIONS, refuse_lost
 from tenfold.review.queue import choose_real, wished_real
 from tenfold.review.records import Item, Judgement, QueueSettings, Share
 from tenfold.review.rubric import Rubric, load_rubric
@@ -32,7 +33,7 @@ from tenfold.review.tables import write_if_changed
 from tenfold.review.waiting import waiting_error, waiting_for
 
 STAGE = "review"
-CONSENSUS, DECISIONS = "review/consensus.parquet", "review/decisions.parquet"
+CONSENSUS = "review/consensus.parquet"
 RESULTS = "review/results"
 """Of each review in a folder of its own: a stage may sweep its folder, and the decisions must never lie in it."""
 
@@ -64,6 +65,7 @@ def run(config: ReviewConfig, workspace: Workspace, executor: Executor, progress
     """
     rubric = load_rubric(config.rubric)
     if config.auto_accept and not workspace.resolve(DATABASE).is_file():
+        refuse_lost(workspace, None)
         wanted = synthetic_items(workspace, config.sets)
         keep_settings(config, workspace)
         held = sets_with(workspace, [one.image_id for one in wanted], config.sets)
@@ -115,15 +117,20 @@ def begin_review(config: ReviewConfig, workspace: Workspace, *, changes_all: boo
     candidates = _candidates(workspace, config)
     has_adjudication = config.consensus == "adjudicated"
     settings = QueueSettings(seed, config.overlap_fraction, config.repeat_fraction, has_adjudication)
+    if not workspace.resolve(DATABASE).is_file():
+        refuse_lost(workspace, None)
     keep_settings(config, workspace, changes_all=changes_all)
     store = Store.open_or_create(workspace.resolve(DATABASE))
     try:
+        refuse_lost(workspace, store)
         queued = store.items()
         named = {name for one in rubric.classes.values() for name in one.guides}
         guides = keep_guides(workspace, candidates, [*queued, *synthetic], named, seed)
         free = [item for item in candidates if item.image_id not in guides.kept]
         known = {item.image_id: item.sha256 for item in queued}
         wanted = [*synthetic, *choose_real(free, synthetic, config.real_fraction, seed, guides.kin)]
+        if any(item.image_id in guides.kin for item in wanted):  # there were no others: these guides go
+            keep_guides(workspace, candidates, [*queued, *wanted], named, seed)
         if store.settings() != settings or any(known.get(item.image_id) != item.sha256 for item in wanted):
             store.fill(wanted, settings)
         end_past_faults(store, workspace)
@@ -214,6 +221,7 @@ def refresh(workspace: Workspace) -> bool:
     if config is None or not workspace.resolve(DATABASE).is_file():
         return False
     with Store.open(workspace.resolve(DATABASE)) as store:
+        refuse_lost(workspace, store)
         end_past_faults(store, workspace)
         return _write_current(workspace, gather(store, config))
 

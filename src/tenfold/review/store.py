@@ -175,6 +175,10 @@ class Store:
         """Who somebody is to browsers: unlike in every other store, and nothing can be learned from it."""
         return opaque_id(self._secret, "person", str(reviewer_id))
 
+    def blind_place(self, opaque: str, reviewer: str) -> str:
+        """What orders the opinions on a slot, so that their order names nobody."""
+        return opaque_id(self._secret, "opinion", f"{opaque}/{reviewer}")
+
     def item_opaques(self) -> dict[str, str]:
         """By image id, the id under which unblinded pages know an image."""
         with self._database.reading() as connection:

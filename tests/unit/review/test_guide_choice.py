@@ -67,14 +67,27 @@ def test_sources_of_queued_images_are_no_guides_and_their_places_are_taken_by_ot
     assert source not in others and len(others) == len(guides)
 
 
+def test_the_queue_begins_with_real_images_of_other_people_than_the_guides(workspace: Workspace) -> None:
+    real = sorted(real_items(workspace), key=lambda item: item.label)
+    pairs = {item.image_id: f"patient {number // 2}" for number, item in enumerate(real)}
+    _change(workspace, MANIFEST, "patient_id", pairs)
+    queued, guides = _queued(workspace, real_fraction=0.4)
+    assert len(queued) == 8 == len(guides)
+    assert not {pairs[one] for one in queued} & {pairs[one] for one in guides}
+    more, same = _queued(workspace, real_fraction=0.9)
+    assert len(more) == 32 - 8, "where there are no others"
+    assert not same, "then no guide shows whom the queue shows"
+
+
 @pytest.mark.parametrize("column", ["patient_id", "lesion_id", "group_id"])
 def test_guides_and_queued_real_images_show_other_people(workspace: Workspace, column: str) -> None:
     _, guides = _queued(workspace, real_fraction=0.2)
     first = min(guides)
     real = real_items(workspace)
     label = next(item.label for item in real if item.image_id == first)
-    others = [item.image_id for item in real if item.label == label and item.image_id not in guides]
-    kin = choose_real([one for one in real if one.image_id in others], synthetic_items(workspace), 0.2, 0)[0].image_id
+    others = [item for item in real if item.image_id not in guides]
+    first_ones = choose_real(others, synthetic_items(workspace), 0.3, 1)
+    kin = next(item.image_id for item in first_ones if item.label == label)
     rest = {one: f"other {one}" for one in (item.image_id for item in real)}
     _change(workspace, MANIFEST, column, rest | {first: "one", kin: "one"})
     items = synthetic_items(workspace)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
+from tenfold.review.records import Role
 from tenfold.review.store import Store
 from tests.review_store import Clock, decide, make_store
 
@@ -119,6 +120,27 @@ def test_who_decided_blinded_does_not_become_unblinded(store: Store) -> None:
     with pytest.raises(DataError, match="Ann has decided as reviewer and cannot become lead"):
         store.invite("Ann", "lead")
     assert store.invite("Ann").reviewer.role == "reviewer"
+
+
+@pytest.mark.parametrize("role", ["lead", "adjudicator"])
+def test_who_was_here_unblinded_becomes_no_reviewer(store: Store, role: Role) -> None:
+    lena = store.invite("Lena", role).reviewer
+    assert store.invite("Lena", "reviewer").reviewer.role == "reviewer"  # the link was never opened
+    store.invite("Lena", role)
+    store.begin_session(lena.id)
+    with pytest.raises(DataError, match=f"has been here as {role}"):
+        store.invite("Lena", "reviewer")
+
+
+def test_the_order_of_opinions_names_nobody(store: Store, tmp_path: Path) -> None:
+    """Whoever knows the names and a slot's id, but not the store's secret, cannot calculate it."""
+    names, slots = ["Ann", "Bob"], [f"{number:032x}" for number in range(40)]
+    with Store.open_or_create(tmp_path / "other.sqlite") as other:
+        orders = [
+            [sorted(names, key=lambda name: one.blind_place(slot, name)) for slot in slots] for one in (store, other)
+        ]
+    assert orders[0] != orders[1]
+    assert {order[0] for order in orders[0]} == {"Ann", "Bob"}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tenfold.review import database
 from tenfold.review.store import DATABASE
 from tenfold.review.times import utc_now
 from tenfold.review.web.schemas import MAX_BODY_BYTES, MAX_DECISIONS
-from tenfold.review.web.security import is_loopback, loopback_place, remote_place
+from tenfold.review.web.security import check_address, is_loopback, loopback_place, remote_place
 from tenfold.review.web.server import Listening, bind, check_listening, page_address
 from tests.review_page import Page, decision, look, review_page, slots_of
 
@@ -262,11 +262,32 @@ def test_other_machines_need_tls(tmp_path: Path) -> None:
     ] * 2
 
 
-@pytest.mark.parametrize("address", ["http://a.example", "a.example", "https://", "https://a.example/path", "https://u@a.example",
-                                     "https://a.example:port", "https://a.example?x=1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://a.example", "a.example", "https://", "https://a.example/path", "https://u@a.example", "https://a.example:port",
+        "https://a.example?x=1", "https://[::1", "https://a b", "https://a\nb", "https://a:0", "https://a..b",
+    ],
+)  # fmt: skip
 def test_an_address_that_is_no_https_origin_is_refused(address: str) -> None:
     with pytest.raises(InputError):
         remote_place(address)
+
+
+def test_an_address_is_written_as_browsers_send_it() -> None:
+    assert remote_place("https://bücher.example/").hosts() == {"xn--bcher-kva.example"}
+    assert remote_place("https://[0:0::1]:9").hosts() == {"[::1]:9"}
+    for good in ("https://a.example", "http://127.0.0.1:8765", "http://[::1]:8765", "http://localhost:1"):
+        check_address(good)
+    for bad in ("http://a.example", "javascript:alert(1)", "a.example", ""):
+        with pytest.raises(InputError):
+            check_address(bad)
+
+
+def test_a_proxy_may_name_the_port_and_shout_the_scheme(workspace: Workspace) -> None:
+    with review_page(workspace, place=remote_place("https://review.example")) as page:
+        assert page.client().get("/api/health", headers={"host": "Review.example:443"}).status_code == 200
+        assert _error(page.client().get("/api/health", headers={"host": "review.example:444"})) == (403, "WrongHost")
 
 
 def test_a_taken_port_is_told() -> None:

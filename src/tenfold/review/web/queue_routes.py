@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from tenfold.core.errors import DataError, StorageError
-from tenfold.core.seeds import derive_seed
 from tenfold.review.records import Decision, Judgement, Queue, Reviewer, Saved, Slot, Verdict
 from tenfold.review.rubric import CONDITION, check_answers
 from tenfold.review.web.context import Review, review_of
@@ -115,7 +114,7 @@ def opinions(request: Request, opaque: OpaqueId, reviewer: Annotated[Reviewer, D
     if found.reviewer_id != reviewer.id or found.kind != "adjudication":
         raise not_found("there is no such image in your queue")
     said = [one for one in review.store.latest(found.item.image_id) if one.kind == "first"]
-    said.sort(key=lambda one: derive_seed(0, opaque, one.reviewer))
+    said.sort(key=lambda one: review.store.blind_place(opaque, one.reviewer))
     return {"slot": opaque, "opinions": [_opinion(one, number) for number, one in enumerate(said, 1)]}
 
 

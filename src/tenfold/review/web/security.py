@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -58,20 +59,41 @@ def loopback_place(port: int) -> Place:
 
 def remote_place(address: str) -> Place:
     """The page under the address that reviewers type. InputError unless it is ``https://HOST[:PORT]``."""
-    parts = urlsplit(address)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    is_plain = not (parts.username or parts.query or parts.fragment) and parts.path in ("", "/")
-    if parts.scheme != "https" or not parts.hostname or port == -1 or not is_plain:
-        raise InputError(
-            f"the address {address!r} cannot be the page's",
-            where="--address",
-            expected="https://HOST or https://HOST:PORT, as reviewers type it",
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    scheme, host, port = _address_parts(address)
+    if scheme != "https":
+        raise _no_address(address)
     return Place(frozenset({f"https://{host}" + (f":{port}" if port not in (None, 443) else "")}), is_secure=True)
+
+
+def check_address(address: str) -> None:
+    """Raise InputError unless a page can be reached there: over TLS, or on this machine."""
+    scheme, host, _ = _address_parts(address)
+    if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+        raise _no_address(address)
+
+
+def _address_parts(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host as browsers send it (punycode, brackets around IPv6) and port."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+        name = parts.hostname or ""
+        host = f"[{ipaddress.IPv6Address(name)}]" if ":" in name else name.encode("idna").decode("ascii")
+    except ValueError:  # a UnicodeError is one
+        raise _no_address(address) from None
+    is_plain = not (parts.username or parts.query or parts.fragment) and parts.path in ("", "/")
+    is_name = host.startswith("[") or re.fullmatch(r"[a-z0-9._-]+", host) is not None
+    if not is_name or port == 0 or not is_plain or any(sign.isspace() for sign in address):
+        raise _no_address(address)
+    return parts.scheme, host, port
+
+
+def _no_address(address: str) -> InputError:
+    return InputError(
+        f"the address {address!r} cannot be the page's",
+        where="--address",
+        expected="https://HOST or https://HOST:PORT, as reviewers type it",
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -110,15 +132,17 @@ class Guard:
         await self._app(scope, receive, guarded)
 
     def _refused(self, method: str, scheme: str, headers: Headers) -> ApiError | None:
-        if self._place.is_secure and scheme != "https":
+        if self._place.is_secure and scheme.lower() != "https":
             return ApiError(
                 403, "NotEncrypted", "the connection is not encrypted", expected="TLS up to the server or its proxy",
                 todo="The proxy must speak TLS and send `X-Forwarded-Proto: https`.",
             )  # fmt: skip
-        if headers.get("host", "").lower() not in self._hosts:
+        host = headers.get("host", "").lower()
+        if (host.removesuffix(":443") if self._place.is_secure else host) not in self._hosts:
             return ApiError(
                 403, "WrongHost", "the page was asked for under a name that is not its own",
-                expected=" or ".join(sorted(self._place.origins)), todo="Open the link that you were given.",
+                expected=" or ".join(sorted(self._place.origins)),
+                todo="Open the link that you were given. A proxy must pass `Host` on as it came.",
             )  # fmt: skip
         if method in _READING:
             return None
