@@ -76,7 +76,7 @@ def test_the_queue_begins_with_real_images_of_other_people_than_the_guides(works
     assert not {pairs[one] for one in queued} & {pairs[one] for one in guides}
     more, same = _queued(workspace, real_fraction=0.9)
     assert len(more) == 32 - 8, "where there are no others"
-    assert not same, "then no guide shows whom the queue shows"
+    assert len(same) < 8 and not {pairs[one] for one in more} & {pairs[one] for one in same}, "then those guides go"
 
 
 @pytest.mark.parametrize("column", ["patient_id", "lesion_id", "group_id"])
