@@ -88,7 +88,6 @@ def cell_images(config: ClassifierConfig, workspace: Workspace, *, needs_test: b
         validation_ids=config.validation_ids,
         extra_ids=config.extra_ids,
         extra=extra,
-        review=config.extra_review,
     )
     if config.generator_budget == "strict":
         check_budget(images, config.budget_ids)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -14,8 +13,6 @@ from tenfold.data.manifest import read_manifest, select_images, unpack_ancestors
 from tenfold.data.manifest_checks import check_ancestors
 from tenfold.data.splits import read_sealed_split, with_split
 from tenfold.data.subsets import nested_subset
-
-REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,12 @@ def choose_images(
     validation_ids: Sequence[str],
     extra_ids: Sequence[str],
     extra: Sequence[pd.DataFrame],
-    review: Literal["filtered", "unfiltered"] = "filtered",
 ) -> CellImages:
     """The rows of a cell. `real` has its split filled; `extra` are manifests of extra images.
 
-    Quarantined extra images are left out, and with review "filtered" the rejected ones too. test_sha256: of the test
-    rows; None where no class needs test images. Raises DataError, or FaultsError for several, when a row comes from
-    another split than its use allows, or a synthetic image descends from outside the training split.
+    Quarantined extra images are left out. test_sha256: of the test rows; None where no class needs test images. Raises
+    DataError, or FaultsError for several, when a row comes from another split than its use allows, or a synthetic image
+    descends from outside the training split.
     """
     faults = Faults()
     train = _of_split(real, train_ids, "train", "train_ids", faults)
@@ -79,8 +75,6 @@ def choose_images(
             faults.add(DataError(f"there is no {name} image of {', '.join(absent)}", expected="one or more a class"))
     faults.raise_if_any()
     usable = [rows[rows["quarantine_reason"].isna()] for rows in extra]
-    if review == "filtered":
-        usable = [rows[(rows["review"] != REJECTED).fillna(True)] for rows in usable]
     rows = [part for part in (*usable, more) if len(part)]
     combined = pd.concat(rows, ignore_index=True) if rows else real.iloc[:0]
     return CellImages(train, combined, validation, test, test_sha256 or "")

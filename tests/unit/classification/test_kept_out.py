@@ -11,7 +11,7 @@ from tenfold.classification.config import ClassifierConfig
 from tenfold.classification.fitting import cell_images, cell_inputs
 from tenfold.classification.preparing import _extra_rows
 from tenfold.core.workspace import Workspace
-from tenfold.data.manifest import read_manifest
+from tenfold.data.manifest import read_manifest, write_manifest
 from tenfold.data.verdicts import write_kept_out, write_verdicts
 from tenfold.studies.cell_cache import content_key
 from tests.review_workspace import make_review_workspace
@@ -51,6 +51,17 @@ def test_where_the_set_holds_more_others_come_in_the_place_of_those_kept_out(wor
     for label, ids in before.items():
         assert set(ids[1:]) < set(after[label]) and ids[0] not in after[label]
     assert _extra(workspace, _cell(workspace, extra_per_class=(3,), extra_review="unfiltered")) == before
+
+
+def test_what_the_manifest_itself_calls_rejected_is_left_out(workspace: Workspace) -> None:
+    rows = read_manifest(workspace.resolve(MANIFEST))
+    before = _extra(workspace, _cell(workspace))
+    out = before[LABELS[0]][0]
+    write_manifest(
+        rows.assign(review=rows["review"].mask(rows["image_id"] == out, "rejected")), workspace.resolve(MANIFEST)
+    )
+    assert _extra(workspace, _cell(workspace)) == before | {LABELS[0]: before[LABELS[0]][1:]}
+    assert _extra(workspace, _cell(workspace, extra_review="unfiltered")) == before
 
 
 def test_a_cell_reads_what_is_kept_out_and_not_who_accepted_what(workspace: Workspace) -> None:

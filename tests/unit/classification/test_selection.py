@@ -83,11 +83,10 @@ def test_validation_must_hold_every_class(blobs: Workspace) -> None:
         chosen(blobs, validation_ids=ids_of(blobs, "val", per_class=2)[:1])
 
 
-def test_rejected_and_quarantined_images_are_left_out(blobs: Workspace) -> None:
-    rows = synthetic(blobs, "reviewed", ids_of(blobs, "train", per_class=1), per_class=4)
-    rows.loc[0, "review"] = "rejected"
+def test_quarantined_images_are_left_out(blobs: Workspace) -> None:
+    rows = synthetic(blobs, "screened", ids_of(blobs, "train", per_class=1), per_class=4)
     rows.loc[1, "quarantine_reason"] = "memorized"
-    assert len(chosen(blobs, extra=[rows]).extra) == 10
+    assert len(chosen(blobs, extra=[rows]).extra) == 11
 
 
 def test_strict_budget_refuses_foreign_ancestors(blobs: Workspace) -> None:
